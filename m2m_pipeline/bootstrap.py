@@ -1,0 +1,52 @@
+"""The composition root: settings in, services out. The only module that knows every package."""
+
+from dataclasses import dataclass
+
+from m2m_pipeline.carriers.registry import CarrierRegistry
+from m2m_pipeline.domain.carrier import Carriers
+from m2m_pipeline.services.accounts import Accounts
+from m2m_pipeline.services.execution.execution import Execution, ExecutionSettings
+from m2m_pipeline.services.execution.workbench import Patience
+from m2m_pipeline.services.queue import Queue
+from m2m_pipeline.services.reporting import Reporting
+from m2m_pipeline.services.submission import Submission
+from m2m_pipeline.settings import Settings
+from m2m_pipeline.storage.database import Database
+from m2m_pipeline.storage.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """Everything that the outer layers ask for."""
+
+    database: Database
+    accounts: Accounts
+    submission: Submission
+    queue: Queue
+    execution: Execution
+    reporting: Reporting
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.database.dispose()
+
+
+def build(settings: Settings, carriers: Carriers | None = None) -> Application:
+    """Wire the services. `carriers`: adapters other than the registered ones.
+
+    Raises:
+        EncryptionKeyError: one of the configured keys is not a Fernet key.
+
+    """
+    database = Database(settings.database_url.get_secret_value())
+    vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
+    known = carriers or CarrierRegistry()
+    patience = Patience(settle=settings.settle_seconds, outage=settings.outage_patience_seconds)
+    return Application(
+        database=database,
+        accounts=Accounts(database, vault, known),
+        submission=Submission(database, known),
+        queue=Queue(database),
+        execution=Execution(database, vault, known, ExecutionSettings(settings.lease_seconds, patience)),
+        reporting=Reporting(database),
+    )

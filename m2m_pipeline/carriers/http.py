@@ -1,0 +1,215 @@
+"""The edge to a carrier's HTTP API, and the only module that knows httpx.
+
+Whatever the network does comes back as one of three values. They differ in the question that decides about a
+second PUT: can the carrier have seen the call?
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from importlib.metadata import PackageNotFoundError, version
+from typing import Literal
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+MAX_BODY_BYTES = 1024 * 1024
+MAX_RETRY_AFTER = 3600.0
+"""Seconds. A gate that says it is closed for longer is asked again all the same."""
+
+KEEP_ALIVE = 4.0
+"""Seconds an idle connection is kept: less than the 5 s after which common gateways hang up without a word,
+for a PUT on a connection that is being closed has an unknown outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """The call never left: no connection came about. The carrier cannot have acted."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class LostAnswer:
+    """The call may have left, and no complete answer came back. The carrier may have acted."""
+
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class HttpAnswer:
+    """A complete answer, whoever gave it. `retry_after` is in seconds, at most `MAX_RETRY_AFTER`."""
+
+    status: int
+    body: bytes
+    retry_after: float | None = None
+
+
+Fate = NotSent | LostAnswer | HttpAnswer
+
+NEVER_SENT = (httpx.ConnectError, httpx.PoolTimeout, httpx.UnsupportedProtocol)
+"""The exceptions that prove that nothing left. ConnectTimeout is not among them: httpx-aiohttp gives that
+name to every broken connection, whatever had gone over it. `_single_attempt` tells the two apart before it
+can."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Time limits of one call, in seconds."""
+
+    connect: float = 5.0  # for a connection, from the pool or new, TLS included
+    read: float = 30.0  # of silence while waiting for the answer
+    total: float = 40.0  # for the whole call: an answer that comes in drips ends here
+
+
+DEFAULT_TIMEOUTS = Timeouts()
+
+
+class CarrierHttp:
+    """Connections to one carrier host, for one event loop, signed in with one `Authorization` header.
+
+    Holds at most `in_flight` connections. Follows no redirect, keeps no cookie, reads no proxy from the
+    environment, verifies TLS (against certifi's authorities, or those of SSL_CERT_FILE), and writes neither
+    bodies nor headers into any log or exception.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        authorization: str,
+        in_flight: int,
+        timeouts: Timeouts,
+        max_body_bytes: int = MAX_BODY_BYTES,
+    ) -> None:
+        self._base_url = base_url
+        self._timeouts = timeouts
+        self._max_body_bytes = max_body_bytes
+        tls = httpx.create_ssl_context()
+        self._client = httpx.AsyncClient(
+            # Plain httpx needs some ten times the CPU for each request once it holds 100 connections.
+            transport=AiohttpTransport(verify=tls, client=lambda: _session(in_flight, tls)),
+            # Writing has no limit of its own in this transport; a server that does not read meets `total`.
+            timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.connect),
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            follow_redirects=False,
+            trust_env=False,
+            headers={
+                "Authorization": authorization,
+                "Accept": "application/json",
+                # Nothing is ever unpacked, so that the cap on the body is a cap on memory.
+                "Accept-Encoding": "identity",
+                "User-Agent": f"m2m-pipeline/{_version()}",
+            },
+        )
+
+    async def call(
+        self,
+        method: Literal["GET", "PUT"],
+        path: str,
+        query: Mapping[str, str] | None = None,
+        json: str | None = None,
+    ) -> Fate:
+        """Send one request, once. `path` comes percent-encoded, `query` does not; `json` is the body."""
+        headers = {} if json is None else {"Content-Type": "application/json"}
+        url = f"{self._base_url}{path}"
+        call = self._client.stream(method, url, params=query, content=json, headers=headers)
+        try:
+            async with asyncio.timeout(self._timeouts.total), call as response:
+                return await self._answer(response)
+        except NEVER_SENT as error:
+            return NotSent(str(error))
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
+            return LostAnswer(self._why_lost(error))
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._client.aclose()
+
+    async def _answer(self, response: httpx.Response) -> HttpAnswer | LostAnswer:
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            return LostAnswer("the answer came in an encoding that was not asked for")
+        body = bytearray()
+        async for chunk in response.aiter_raw():
+            body += chunk
+            if len(body) > self._max_body_bytes:
+                return LostAnswer(f"the answer is larger than {self._max_body_bytes} bytes")
+        return HttpAnswer(response.status_code, bytes(body), _seconds(response.headers.get("Retry-After")))
+
+    def _why_lost(self, error: Exception) -> str:
+        # Never the exception's own words: aiohttp's name the request, headers included.
+        match error:
+            case httpx.ReadTimeout():
+                return f"no answer within {self._timeouts.read:g} s"
+            case TimeoutError():
+                return f"no complete answer within {self._timeouts.total:g} s"
+            case aiohttp.ClientResponseError():
+                return "the answer is not HTTP"
+            case _:
+                return "the connection broke before the answer was complete"
+
+
+async def _single_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Undo two habits of the layers below, where the facts are still known.
+
+    aiohttp sends an idempotent request again, PUT included, when a kept connection breaks under it: the
+    second PUT would go out before anybody has read what the first one did. And httpx-aiohttp calls a
+    connection that broke under a request by the same name as one that never came about. aiohttp raises
+    ConnectionTimeoutError and ClientConnectorError from its connector alone, before a byte of the request is
+    written.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+        raise httpx.ConnectError(_why_not_connected(error)) from error
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise httpx.ReadError("connection broke") from error
+
+
+def _why_not_connected(error: aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError) -> str:
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return "no connection in time"
+        case aiohttp.ClientConnectorDNSError():
+            return "the host name does not resolve"
+        case aiohttp.ClientConnectorCertificateError():
+            return "the host's TLS certificate is not valid for it"
+        case aiohttp.ClientSSLError():
+            return "the TLS handshake failed"
+        case _:
+            return f"no connection: {os.strerror(error.errno)}" if error.errno else "no connection"
+
+
+def _session(in_flight: int, tls: ssl.SSLContext) -> aiohttp.ClientSession:
+    # Made at the first call, inside the event loop that it then belongs to.
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=in_flight, keepalive_timeout=KEEP_ALIVE, ssl=tls),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(_single_attempt,),
+    )
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """The header's delay: seconds or an HTTP date (RFC 9110, 10.2.3); None for anything else."""
+    if retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.isdigit():
+        return min(float(retry_after), MAX_RETRY_AFTER)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    left = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(left, 0.0), MAX_RETRY_AFTER)
+
+
+def _version() -> str:
+    try:
+        return version("m2m-pipeline")
+    except PackageNotFoundError:  # run from a checkout that nobody installed
+        return "0"

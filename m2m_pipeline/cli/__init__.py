@@ -1,0 +1,28 @@
+"""The command line: parse, call a service, print. Heavy imports wait until a command needs them."""
+
+import sys
+
+import typer
+
+from m2m_pipeline.cli import accounts, changes, operations
+
+app = typer.Typer(
+    name="m2m",
+    help="Bulk carrier rate plan changes for M2M/IoT SIMs.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+changes.register(app)
+accounts.register(app)
+operations.register(app)
+
+
+def main() -> None:
+    """Run a command; an error that has a name is one message on stderr, never a stack trace."""
+    from m2m_pipeline.cli.errors import exit_status  # noqa: PLC0415 -- `m2m --help` loads no database driver
+
+    try:
+        app()
+    except Exception as error:  # noqa: BLE001 -- the outermost edge: known errors are told, others are raised again
+        sys.exit(exit_status(error, as_json="--json" in sys.argv))

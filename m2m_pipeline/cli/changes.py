@@ -1,0 +1,142 @@
+"""Commands about bulk changes: submit, process, status, result."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from m2m_pipeline.cli.options import AsJson, Tenant, actor, application
+
+if TYPE_CHECKING:
+    from m2m_pipeline.bootstrap import Application
+    from m2m_pipeline.services.reporting import ResultDocument
+
+NOT_ALL_DONE = 1
+"""The bulk change ended as FAILED, PARTIAL or REJECTED."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command()(submit)
+    app.command()(process)
+    app.command()(status)
+    app.command()(result)
+
+
+def submit(
+    file: Annotated[Path, typer.Argument(help="CSV with a column `iccid`, or the request as JSON (.json).")],
+    provider: Annotated[str | None, typer.Option(help="The service provider's name.")] = None,
+    rate_plan: Annotated[str | None, typer.Option(help="The carrier rate plan to move to.")] = None,
+    communication_plan: Annotated[str | None, typer.Option(help="The communication plan to move to.")] = None,
+    effective_date: Annotated[
+        str | None, typer.Option(help="From which day, e.g. 2026-12-01; now if left out.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Devices a batch; chosen by the account's speed if left out.")
+    ] = None,
+    priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key never makes a second bulk change.")] = None,
+    invalid_rows: Annotated[str, typer.Option(help="What faulty rows do: `reject` the request, or `skip`.")] = "reject",
+    process_changes: Annotated[
+        bool, typer.Option("--process/--no-process", help="Queue it, or only record it.")
+    ] = True,
+    wait: Annotated[bool, typer.Option(help="Follow it to its end.")] = False,
+    as_json: AsJson = False,
+    tenant: Tenant = "default",
+) -> None:
+    """Validate, record and queue a bulk change; prints its id. Exit 2 when rejected, 1 when it ends otherwise than PROCESSED."""
+    from m2m_pipeline.domain.request import parse_request  # noqa: PLC0415
+
+    given = {
+        "provider": provider,
+        "rate_plan": rate_plan,
+        "communication_plan": communication_plan,
+        "effective_date": effective_date,
+        "batch_size": batch_size,
+        "priority": priority or None,
+        "idempotency_key": idempotency_key,
+        "invalid_rows": None if invalid_rows == "reject" else invalid_rows,
+        "process_changes": None if process_changes else False,
+    }
+    request = parse_request({**_from_file(file), **{name: value for name, value in given.items() if value is not None}})
+    with application() as services:
+        recorded = services.submission.submit(tenant, request, actor())
+        if wait and request.process_changes:
+            document = _follow(services, tenant, recorded.bulk_change_id, quiet=as_json)
+            _print_document(document, as_json=as_json)
+            raise typer.Exit(0 if document.status == "PROCESSED" else NOT_ALL_DONE)
+    if as_json:
+        print(json.dumps({"id": recorded.bulk_change_id, "status": recorded.status, "replayed": recorded.replayed}))
+    else:
+        print(recorded.bulk_change_id)
+
+
+def process(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "default") -> None:
+    """Queue a bulk change that was only recorded (NEW)."""
+    with application() as services:
+        recorded = services.submission.process(tenant, bulk_change_id)
+    print(json.dumps({"id": recorded.bulk_change_id, "status": recorded.status}) if as_json else recorded.status)
+
+
+def status(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "default") -> None:
+    """Show how far a bulk change is."""
+    from m2m_pipeline.cli.display import progress_line  # noqa: PLC0415
+
+    with application() as services:
+        document = services.reporting.document(tenant, bulk_change_id)
+    if as_json:
+        chosen = {"id", "status", "total", "counts", "attempt", "carrier_calls", "timings"}
+        print(document.model_dump_json(include=chosen))
+    else:
+        print(progress_line(document))
+
+
+def result(
+    bulk_change_id: int,
+    output: Annotated[str, typer.Option("--format", help="`text`, `json`, or `csv` with one row a device.")] = "text",
+    tenant: Tenant = "default",
+) -> None:
+    """Print the result document, or one row a device."""
+    from m2m_pipeline.services.reporting import RESULT_COLUMNS  # noqa: PLC0415
+
+    if output not in {"text", "json", "csv"}:
+        raise typer.BadParameter("must be text, json or csv", param_hint="--format")
+    with application() as services:
+        if output == "csv":
+            writer = csv.writer(sys.stdout, lineterminator="\n")
+            writer.writerow(RESULT_COLUMNS)
+            writer.writerows(map(_unarmed, row) for row in services.reporting.rows(tenant, bulk_change_id))
+        else:
+            _print_document(services.reporting.document(tenant, bulk_change_id), as_json=output == "json")
+
+
+def _from_file(file: Path) -> dict[str, object]:
+    """The request in a JSON file, or the devices in a CSV file."""
+    from m2m_pipeline.services.tables import read_request, read_table  # noqa: PLC0415
+
+    if file.suffix.lower() == ".json":
+        return read_request(file)
+    return {"devices": [row["iccid"] for row in read_table(file, ["iccid"])]}
+
+
+def _follow(services: "Application", tenant: str, bulk_change_id: int, *, quiet: bool) -> "ResultDocument":
+    from m2m_pipeline.cli.display import follow  # noqa: PLC0415
+
+    return follow(lambda: services.reporting.document(tenant, bulk_change_id), quiet=quiet)
+
+
+def _print_document(document: "ResultDocument", *, as_json: bool) -> None:
+    from m2m_pipeline.cli.display import print_document  # noqa: PLC0415
+
+    if as_json:
+        print(document.model_dump_json())
+    else:
+        print_document(document)
+
+
+def _unarmed(cell: str) -> str:
+    """A cell that a spreadsheet does not take for a formula."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

@@ -1,0 +1,51 @@
+"""How errors look on the command line, and which exit status they make."""
+
+import json
+import sys
+
+from m2m_pipeline.domain.carrier import UnsupportedIntegrationError
+from m2m_pipeline.domain.problems import RequestRejectedError
+from m2m_pipeline.local.errors import LocalServiceError
+from m2m_pipeline.services.accounts import CarrierCallFailedError
+from m2m_pipeline.services.reporting import BulkChangeUnknownError
+from m2m_pipeline.services.submission import NotProcessableError
+from m2m_pipeline.settings import MissingSettingError
+from m2m_pipeline.storage.database import DatabaseUnavailableError
+from m2m_pipeline.storage.vault import CredentialUnreadableError, EncryptionKeyError
+
+REJECTED = 2
+"""The request does not hold, or the command cannot be understood: trying it again unchanged does not help."""
+
+UNAVAILABLE = 3
+"""Something that the command needs does not answer: trying again may help."""
+
+STATUS: dict[type[Exception], int] = {
+    RequestRejectedError: REJECTED,
+    UnsupportedIntegrationError: REJECTED,
+    BulkChangeUnknownError: REJECTED,
+    NotProcessableError: REJECTED,
+    MissingSettingError: REJECTED,
+    EncryptionKeyError: REJECTED,
+    CredentialUnreadableError: REJECTED,
+    ValueError: REJECTED,
+    DatabaseUnavailableError: UNAVAILABLE,
+    CarrierCallFailedError: UNAVAILABLE,
+    LocalServiceError: UNAVAILABLE,
+}
+
+
+def exit_status(error: Exception, *, as_json: bool) -> int:
+    """Tell an error that has a name on stderr; its exit status. Others are raised again."""
+    status = next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), None)
+    if status is None:
+        raise error
+    if as_json:
+        problems = [problem.as_dict() for problem in error.problems] if isinstance(error, RequestRejectedError) else []
+        print(json.dumps({"error": type(error).__name__, "message": str(error), "problems": problems}), file=sys.stderr)
+    elif isinstance(error, RequestRejectedError):
+        print(f"Rejected, nothing was recorded ({len(error.problems)} reasons):", file=sys.stderr)
+        for problem in error.problems:
+            print(f"  {problem}", file=sys.stderr)
+    else:
+        print(str(error), file=sys.stderr)
+    return status

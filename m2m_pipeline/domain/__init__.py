@@ -1,0 +1,1 @@
+"""The business in its own words: states, reasons, requests, outcomes. Knows no framework, no database, no carrier."""

@@ -1,0 +1,44 @@
+"""Tenants and their carrier accounts."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class VerifyMode(StrEnum):
+    """How an applied change is confirmed at the carrier before AMOP is told."""
+
+    PAGES = "pages"  # by the device list: 50 devices a call
+    EACH = "each"  # by reading each device
+    NONE = "none"  # the carrier's 2xx is believed
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A company."""
+
+    id: int
+    name: str
+    max_devices: int  # devices in one bulk change
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceProvider:
+    """One carrier integration of one tenant. Rates in calls/s, `in_flight` in calls."""
+
+    id: int
+    tenant_id: int
+    name: str
+    integration_type: str
+    base_url: str
+    calls_per_second: float
+    in_flight: int
+    verify: VerifyMode
+    writes_enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What signs us in at a carrier."""
+
+    username: str
+    api_key: str = field(repr=False)

@@ -1,0 +1,18 @@
+"""What is written into the audit log, and by which name."""
+
+from enum import StrEnum
+
+
+class AuditKind(StrEnum):
+    """The closed list of entries."""
+
+    REQUEST_RECORDED = "REQUEST_RECORDED"  # a bulk change was accepted
+    ATTEMPT_STARTED = "ATTEMPT_STARTED"  # a run took the lease
+    CARRIER_CALL = "CARRIER_CALL"  # one change call and its answer
+    CARRIER_READ = "CARRIER_READ"  # what a reading back or a verification found
+    AMOP_UPDATE = "AMOP_UPDATE"  # the inventory followed the carrier, or could not
+    DEVICE_ENDED = "DEVICE_ENDED"  # a device ended without an effective change, and why
+    BULK_CHANGE_ENDED = "BULK_CHANGE_ENDED"  # the end of a bulk change, with its counts
+    CARRIER_SIGN_IN_FAILED = "CARRIER_SIGN_IN_FAILED"  # security: the carrier or a rule kept us out
+    PROVIDER_CONFIGURED = "PROVIDER_CONFIGURED"  # security: an account was added or changed
+    CREDENTIAL_CHANGED = "CREDENTIAL_CHANGED"  # security: a carrier credential was stored

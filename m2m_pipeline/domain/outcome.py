@@ -1,0 +1,70 @@
+"""What became of one call to a carrier. Values, not exceptions: one device's fate never stops another's.
+
+The question each class answers is the only one that matters afterwards: may the change have happened?
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from m2m_pipeline.domain.reasons import ReasonCode
+
+
+class Scope(StrEnum):
+    """For whom a refusal holds."""
+
+    DEVICE = "DEVICE"  # this device; the next may fare better
+    REQUEST = "REQUEST"  # every device of the bulk change
+    ACCOUNT = "ACCOUNT"  # every call on the carrier account
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back, for the audit: HTTP status and carrier code where there were any, and words of ≤ 200 characters."""
+
+    http_status: int | None = None
+    carrier_code: str | None = None
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The carrier says that it did. A claim: verification turns it into knowledge.
+
+    `pending` is True where the carrier only accepted the change (202) and says so.
+    """
+
+    answer: Answer
+    pending: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The carrier said no, and did nothing."""
+
+    answer: Answer
+    reason: ReasonCode
+    scope: Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """The call surely did not take effect (never connected, or turned away at the gate). It may be sent again.
+
+    `throttled`: the account was over its limit; waiting costs the device no attempt. `retry_after` is in seconds.
+    """
+
+    answer: Answer
+    reason: ReasonCode
+    throttled: bool = False
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """The bytes left and no believable answer came. The device is read before anything is sent again."""
+
+    answer: Answer
+
+
+ChangeOutcome = Applied | Refused | Unreachable | Unconfirmed
+ReadFailure = Refused | Unreachable

@@ -1,0 +1,137 @@
+"""The request for a bulk carrier rate plan change, as it comes in: our names, or the existing system's.
+
+The model holds the shape only. Whether provider, plan, date and devices hold is examined with the database beside it,
+so that a client hears everything that is wrong at once.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, cast
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from m2m_pipeline.domain.batching import MAX_BATCH_SIZE
+from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
+from m2m_pipeline.domain.reasons import ReasonCode
+
+CARRIER_RATE_PLAN_CHANGE = 7
+"""The existing system's ChangeType of a carrier rate plan change."""
+
+MAX_NAME_LENGTH = 200
+
+_LEGACY_NAMES = {
+    "ServiceProviderId": "service_provider_id",
+    "ServiceProvider": "provider",
+    "ChangeType": "change_type",
+    "ProcessChanges": "process_changes",
+    "Devices": "devices",
+    "CarrierRatePlan": "rate_plan",
+    "CommPlan": "communication_plan",
+    "EffectiveDate": "effective_date",
+}
+# Of other change types or other carriers; the existing system's clients send them along, mostly null or zero.
+_LEGACY_IGNORED = {
+    "PlanUuid",
+    "RatePlanId",
+    "OverrideValidation",
+    "StatusUpdate",
+    "RevService",
+    "CustomerRatePlanUpdate",
+}
+
+
+class InvalidRows(StrEnum):
+    """What faults of single rows do to the request."""
+
+    REJECT = "reject"  # nothing is recorded; the whole list of faults is the answer
+    SKIP = "skip"  # faulty rows are recorded as ended with their reason, the rest goes on
+
+
+def _text_of_number(value: object) -> object:
+    """An ICCID sent as a JSON number is its digits; as a float it shows the damage done to it."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH)]
+
+
+class BulkChangeRequest(BaseModel):
+    """Move `devices` (ICCIDs) to `rate_plan`, and to `communication_plan` where one is named."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    provider: Name | None = None
+    service_provider_id: int | None = None
+    change_type: int = CARRIER_RATE_PLAN_CHANGE
+    process_changes: bool = True
+    rate_plan: Name = ""
+    communication_plan: Name | None = None
+    effective_date: Annotated[str, Field(max_length=40)] | None = None
+    devices: tuple[Annotated[str, BeforeValidator(_text_of_number)], ...] = ()
+    batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)] | None = None
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    invalid_rows: InvalidRows = InvalidRows.REJECT
+    idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_the_existing_system(cls, data: object) -> object:
+        if not isinstance(data, Mapping):
+            return data
+        fields = cast("Mapping[str, object]", data)
+        update = fields.get("CarrierRatePlanUpdate")
+        flat = {**fields, **(cast("Mapping[str, object]", update) if isinstance(update, Mapping) else {})}
+        if isinstance(update, Mapping) or update is None:
+            flat.pop("CarrierRatePlanUpdate", None)
+        named = {_LEGACY_NAMES.get(name, name): value for name, value in flat.items() if name not in _LEGACY_IGNORED}
+        return _provider_by_name(_without_nulls(named))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the content: the same key with another digest is a conflict."""
+        content = self.model_dump(mode="json", exclude={"idempotency_key"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+    @property
+    def without_devices(self) -> dict[str, object]:
+        """The request as it is kept beside its rows."""
+        return {**self.model_dump(mode="json", exclude={"devices"}), "device_count": len(self.devices)}
+
+
+def parse_request(data: object) -> BulkChangeRequest:
+    """The request in `data` (parsed JSON).
+
+    Raises:
+        RequestRejectedError: with one problem for each field that cannot be read.
+
+    """
+    try:
+        return BulkChangeRequest.model_validate(data)
+    except ValidationError as error:
+        faults = error.errors(include_url=False)
+        raise RequestRejectedError(
+            [
+                Problem(
+                    ReasonCode.FIELD_INVALID,
+                    f"{'.'.join(str(part) for part in fault['loc']) or 'request'}: {fault['msg']}.",
+                    field=".".join(str(part) for part in fault["loc"]) or None,
+                    value=shown(fault["input"]) if isinstance(fault["input"], str | int | float) else None,
+                )
+                for fault in faults
+            ]
+        ) from None
+
+
+def _without_nulls(fields: Mapping[str, object]) -> dict[str, object]:
+    """The existing system writes null, and an empty string, for what is not meant."""
+    return {name: value for name, value in fields.items() if value is not None and value != ""}
+
+
+def _provider_by_name(fields: dict[str, object]) -> dict[str, object]:
+    """A provider id that is no number is a name."""
+    given = fields.get("service_provider_id")
+    if isinstance(given, str) and not given.strip().isdecimal():
+        fields["provider"] = fields.pop("service_provider_id")
+    return fields

@@ -1,0 +1,103 @@
+"""The steps of the run. Each is a sentence: ids in, one service call, ids out; the truth is in the rows."""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from m2m_pipeline.domain.attempt import NotClaimableError
+from m2m_pipeline.domain.change import Batch
+from m2m_pipeline.orchestration.assets import headline, materialization
+from m2m_pipeline.orchestration.failures import ending_in_the_catalog, failing_plainly
+from m2m_pipeline.orchestration.platform import Platform
+
+
+class BulkChangeRun(dg.Config):
+    """Which bulk change a run works on."""
+
+    bulk_change_id: int
+
+
+def _later(priority: int) -> dict[str, str]:
+    """Depth first: a batch is in AMOP and audited before the next one calls the carrier.
+
+    Without rising priorities the in-process executor makes all carrier calls first (measured).
+    """
+    return {"dagster/priority": str(priority)}
+
+
+@dg.op(out=dg.Out(int, is_required=False))
+def validate_request(
+    context: dg.OpExecutionContext, config: BulkChangeRun, platform: Platform
+) -> Iterator[dg.Output[int]]:
+    """Take the lease and examine the request again. Nothing to do (it has ended, or another run has it) skips the rest."""
+    try:
+        with ending_in_the_catalog(context, platform, config.bulk_change_id):
+            platform.services.execution.validate_request(config.bulk_change_id, context.run_id)
+    except dg.Failure as failure:
+        if not isinstance(failure.__cause__, NotClaimableError):
+            raise
+        context.log.info(str(failure.description))
+    else:
+        yield dg.Output(config.bulk_change_id)
+
+
+@dg.op
+def build_change_details(context: dg.OpExecutionContext, platform: Platform, bulk_change_id: int) -> int:
+    """Write down each device's plan before anything is sent; end the devices that need no call."""
+    with failing_plainly():
+        counts = platform.services.execution.build_change_details(bulk_change_id, context.run_id)
+    context.add_output_metadata({status.lower(): count for status, count in counts.items()})
+    return bulk_change_id
+
+
+@dg.op
+def authenticate_carrier(context: dg.OpExecutionContext, platform: Platform, bulk_change_id: int) -> int:
+    """Credential readable, writes enabled, carrier lets us in? If not, the change ends here and no device is touched."""
+    with ending_in_the_catalog(context, platform, bulk_change_id):
+        platform.services.execution.authenticate_carrier(bulk_change_id, context.run_id)
+    return bulk_change_id
+
+
+@dg.op(out=dg.DynamicOut(Batch))
+def plan_batches(
+    context: dg.OpExecutionContext, platform: Platform, bulk_change_id: int
+) -> Iterator[dg.DynamicOutput[Batch]]:
+    """Cut the devices that are still open into batches: one mapped step each."""
+    with failing_plainly():
+        batches = platform.services.execution.plan_batches(bulk_change_id, context.run_id)
+    for batch in batches:
+        yield dg.DynamicOutput(batch, mapping_key=batch.key, metadata={"devices": batch.devices})
+
+
+@dg.op(tags=_later(1))
+def change_devices(context: dg.OpExecutionContext, platform: Platform, batch: Batch) -> Batch:
+    """Change the devices of a batch at the carrier, and confirm what it claims."""
+    with failing_plainly():
+        platform.services.execution.change_devices(batch, context.run_id)
+    return batch
+
+
+@dg.op(tags=_later(2))
+def update_amop(context: dg.OpExecutionContext, platform: Platform, batch: Batch) -> Batch:
+    """Bring AMOP's inventory to what the carrier has applied."""
+    with failing_plainly():
+        platform.services.execution.update_amop(batch, context.run_id)
+    return batch
+
+
+@dg.op(tags=_later(3))
+def write_audit(context: dg.OpExecutionContext, platform: Platform, batch: Batch) -> int:
+    """Write the audit entry of every device of the batch that has ended."""
+    with failing_plainly():
+        return platform.services.execution.write_audit(batch, context.run_id)
+
+
+@dg.op
+def finalize_bulk_change(
+    context: dg.OpExecutionContext, platform: Platform, bulk_change_id: int, audited: Sequence[int]
+) -> None:
+    """End the bulk change with the truth of its rows; what the steps returned is only shown, never counted on."""
+    with failing_plainly():
+        document = platform.services.execution.finalize(bulk_change_id, context.run_id)
+    context.log_event(materialization(document))
+    context.log.info(f"{headline(document)}; {sum(audited)} audit entries from {len(audited)} batches.")

@@ -1,0 +1,27 @@
+"""The services, as a Dagster resource: built once for each process that runs steps or evaluates sensors."""
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from m2m_pipeline.bootstrap import Application, build
+from m2m_pipeline.settings import load_settings
+
+
+class Platform(dg.ConfigurableResource["Platform"]):
+    """Holds no configuration: settings come from the environment, so that no run or tick ever stores one."""
+
+    _application: Application | None = PrivateAttr(default=None)
+
+    @property
+    def services(self) -> Application:
+        """The services of this process."""
+        if self._application is None:
+            self._application = build(load_settings())
+        return self._application
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Give the connections back."""
+        del context
+        if self._application is not None:
+            self._application.close()
+            self._application = None

@@ -1,0 +1,269 @@
+"""The steps of an attempt, each a method that the run's graph names. Every step claims the lease anew, so that any
+selection of steps can be re-executed; every step does only what the rows say is still to be done.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from m2m_pipeline.domain.accounts import ServiceProvider
+from m2m_pipeline.domain.attempt import Attempt, NotClaimableError
+from m2m_pipeline.domain.audit import AuditKind
+from m2m_pipeline.domain.carrier import Carriers
+from m2m_pipeline.domain.change import Batch, BulkChange
+from m2m_pipeline.domain.problems import RequestRejectedError
+from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, DeviceStatus
+from m2m_pipeline.services.execution import amop, finish
+from m2m_pipeline.services.execution.access import Denied, load_credential, open_carrier, probe, writes_denied
+from m2m_pipeline.services.execution.devices import change_devices
+from m2m_pipeline.services.execution.workbench import Patience, Workbench
+from m2m_pipeline.services.reporting import ResultDocument, fold
+from m2m_pipeline.services.submission import request_problems
+from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes
+from m2m_pipeline.storage.database import Database, retrying_transient
+from m2m_pipeline.storage.vault import Vault
+
+
+class AccessDeniedError(Exception):
+    """The carrier account does not let us in: the bulk change has ended as FAILED, no device was touched."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionSettings:
+    """How an attempt works (seconds)."""
+
+    lease_seconds: float
+    patience: Patience
+
+
+class Execution:
+    """What the Dagster ops call. `owner` is the run's id."""
+
+    def __init__(self, database: Database, vault: Vault, carriers: Carriers, settings: ExecutionSettings) -> None:
+        self._database = database
+        self._vault = vault
+        self._carriers = carriers
+        self._settings = settings
+
+    def claim(self, bulk_change_id: int, owner: str) -> Attempt:
+        """Take or renew the lease of a bulk change.
+
+        Raises:
+            NotClaimableError: it has ended, another run works on it, or it does not exist; the message says which.
+
+        """
+        with self._database.begin() as tx:
+            before = bulk_changes.find(tx, bulk_change_id)
+            attempt = bulk_changes.claim(tx, bulk_change_id, owner, self._settings.lease_seconds)
+            if attempt is None:
+                raise NotClaimableError(_why_not(before, bulk_change_id))
+            return attempt
+
+    def validate_request(self, bulk_change_id: int, owner: str) -> None:
+        """Examine the recorded request again: the world has moved since it came in.
+
+        Raises:
+            NotClaimableError: there is nothing for this run to do.
+            RequestRejectedError: the request no longer holds; the bulk change has ended as REJECTED.
+
+        """
+        attempt = self.claim(bulk_change_id, owner)
+        with self._database.fenced(attempt) as tx:
+            change, provider = _load(self._database, attempt)
+            audit.write(
+                tx,
+                AuditKind.ATTEMPT_STARTED,
+                tenant_id=attempt.tenant_id,
+                actor=f"run {owner}",
+                outcome="STARTED",
+                bulk_change_id=bulk_change_id,
+            )
+            day = max(change.effective_date, datetime.now(UTC).date()) if change.effective_date else None
+            problems = request_problems(tx, self._carriers, provider, change.rate_plan, change.communication_plan, day)
+        if problems:
+            message = " ".join(problem.message for problem in problems)
+            finish.stop(self._database, attempt, problems[0].code, message)
+            finish.finish(self._database, attempt, rejected=True)
+            raise RequestRejectedError(problems)
+
+    @retrying_transient
+    def build_change_details(self, bulk_change_id: int, owner: str) -> dict[DeviceStatus, int]:
+        """Write each device's plan as it is now, and end the devices that need no call; devices by status. Idempotent."""
+        attempt = self.claim(bulk_change_id, owner)
+        with self._database.fenced(attempt) as tx:
+            device_changes.fill_details(tx, bulk_change_id)
+            for reason, status, condition in _ENDS_WITHOUT_CALL:
+                device_changes.end_without_call(tx, bulk_change_id, reason, status, condition)
+            audit.write_endings(tx, bulk_change_id, f"run {owner}")
+            change = bulk_changes.find(tx, bulk_change_id)
+            assert change is not None
+            return fold(tx, change).counts
+
+    def authenticate_carrier(self, bulk_change_id: int, owner: str) -> None:
+        """Make sure that the account lets us in, before any device is touched.
+
+        Raises:
+            AccessDeniedError: it does not; the bulk change has ended as FAILED and the security log says why.
+
+        """
+        attempt = self.claim(bulk_change_id, owner)
+        _, provider = _load(self._database, attempt)
+        denied = writes_denied(provider) or asyncio.run(self._probe(provider))
+        if denied is None:
+            return
+        with self._database.fenced(attempt) as tx:
+            audit.write(
+                tx,
+                AuditKind.CARRIER_SIGN_IN_FAILED,
+                tenant_id=attempt.tenant_id,
+                actor=f"run {owner}",
+                outcome="DENIED",
+                service_provider_id=provider.id,
+                bulk_change_id=bulk_change_id,
+                reason=denied.reason,
+                message=denied.message,
+            )
+            bulk_changes.stop(tx, attempt, denied.reason, denied.message)
+        finish.finish(self._database, attempt)
+        raise AccessDeniedError(str(denied))
+
+    def plan_batches(self, bulk_change_id: int, owner: str) -> Sequence[Batch]:
+        """Cut the devices that are still open into batches, in row order."""
+        attempt = self.claim(bulk_change_id, owner)
+        with self._database.fenced(attempt) as tx:
+            change = bulk_changes.find(tx, bulk_change_id)
+            assert change is not None
+            cut = device_changes.assign_batches(tx, bulk_change_id, change.batch_size)
+        return [
+            Batch(bulk_change_id, number, size, first if change.batch_size == 1 else f"batch_{number:04d}")
+            for number, size, first in cut
+        ]
+
+    def change_devices(self, batch: Batch, owner: str) -> None:
+        """Drive the devices of a batch through the carrier.
+
+        Raises:
+            LeaseLostError: another attempt owns the bulk change; what was known before is committed.
+
+        """
+        attempt = self.claim(batch.bulk_change_id, owner)
+        try:
+            asyncio.run(self._change_devices(attempt, batch))
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+
+    def update_amop(self, batch: Batch, owner: str) -> None:
+        """Bring AMOP's inventory to what the carrier has applied in a batch."""
+        attempt = self.claim(batch.bulk_change_id, owner)
+        _, provider = _load(self._database, attempt)
+        unverified = provider.verify == "none"
+        amop.update_amop(self._database, attempt, batch.number, unverified=unverified)
+
+    @retrying_transient
+    def write_audit(self, batch: Batch, owner: str) -> int:
+        """Write the entry of every device of a batch that has ended; how many were missing. Idempotent."""
+        attempt = self.claim(batch.bulk_change_id, owner)
+        with self._database.fenced(attempt) as tx:
+            return audit.write_endings(tx, batch.bulk_change_id, f"run {owner}", batch.number)
+
+    def finalize(self, bulk_change_id: int, owner: str) -> ResultDocument:
+        """End the bulk change with the truth of its rows.
+
+        Raises:
+            OpenDevicesError: a device is open, so the bulk change has not ended.
+
+        """
+        return finish.finish(self._database, self.claim(bulk_change_id, owner))
+
+    def document(self, bulk_change_id: int) -> ResultDocument:
+        """The result document as the rows stand now.
+
+        Raises:
+            NotClaimableError: there is no such bulk change.
+
+        """
+        with self._database.begin() as tx:
+            change = bulk_changes.find(tx, bulk_change_id)
+            if change is None:
+                raise NotClaimableError(_why_not(None, bulk_change_id))
+            return fold(tx, change)
+
+    async def _probe(self, provider: ServiceProvider) -> Denied | None:
+        credential = load_credential(self._database, self._vault, provider)
+        if isinstance(credential, Denied):
+            return credential
+        carrier = open_carrier(self._database, self._carriers, provider, credential)
+        try:
+            return await probe(carrier, provider, self._settings.patience.outage)
+        finally:
+            await carrier.close()
+
+    async def _change_devices(self, attempt: Attempt, batch: Batch) -> None:
+        change, provider = _load(self._database, attempt)
+        credential = load_credential(self._database, self._vault, provider)
+        if isinstance(credential, Denied):
+            finish.stop(self._database, attempt, credential.reason, credential.message)
+            return
+        with self._database.begin() as tx:
+            work = device_changes.load_work(tx, batch.bulk_change_id, batch.number)
+        bench = Workbench(
+            database=self._database,
+            attempt=attempt,
+            carrier=open_carrier(self._database, self._carriers, provider, credential),
+            patience=self._settings.patience,
+            devices={device.id: device for device in work},
+            stopped=change.reason is not None,
+        )
+        try:
+            await change_devices(bench, provider.verify, self._settings.lease_seconds)
+        finally:
+            await bench.carrier.close()
+
+
+# Which open devices end without a call, with the condition on the device change `c`; the first that fits counts.
+_ENDS_WITHOUT_CALL = (
+    (
+        ReasonCode.DEVICE_ROW_INVALID,
+        DeviceStatus.REFUSED,
+        "c.iccid !~ '^[0-9]{18,22}$' OR c.rate_plan = ''",
+    ),
+    (
+        ReasonCode.NOT_IN_INVENTORY,
+        DeviceStatus.REFUSED,
+        "NOT EXISTS (SELECT 1 FROM m2m.device d WHERE d.service_provider_id = c.service_provider_id "
+        "AND d.iccid = c.iccid)",
+    ),
+    (
+        ReasonCode.ALREADY_ON_PLAN,
+        DeviceStatus.SKIPPED,
+        "c.old_rate_plan = c.rate_plan "
+        "AND (c.communication_plan IS NULL OR c.communication_plan = c.old_communication_plan)",
+    ),
+)
+
+
+def _load(database: Database, attempt: Attempt) -> tuple[BulkChange, ServiceProvider]:
+    with database.begin() as tx:
+        change = bulk_changes.find(tx, attempt.bulk_change_id)
+        assert change is not None
+        provider = accounts.find_provider(tx, change.tenant_id, id=change.service_provider_id)
+        assert provider is not None
+        return change, provider
+
+
+def _why_not(change: BulkChange | None, bulk_change_id: int) -> str:
+    if change is None:
+        return f"There is no bulk change {bulk_change_id}."
+    if change.status in ENDED_BULK_CHANGES:
+        return f"Bulk change {bulk_change_id} has ended as {change.status}: nothing to do."
+    return f"Bulk change {bulk_change_id} is {change.status} and is not this run's to work on: nothing was done."
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The error that ended the others."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,113 @@
+"""From what the carrier said of a device to the device's next state. Pure decisions; nothing is called or stored here."""
+
+from typing import assert_never
+
+from m2m_pipeline.domain.audit import AuditKind
+from m2m_pipeline.domain.carrier import DeviceReading
+from m2m_pipeline.domain.change import DeviceWork, Step
+from m2m_pipeline.domain.outcome import Applied, ChangeOutcome, Refused, Unconfirmed, Unreachable
+from m2m_pipeline.domain.reasons import REASONS, ReasonCode
+from m2m_pipeline.domain.status import DeviceStatus
+
+MAX_ATTEMPTS = 3
+"""Calls for one device that the carrier may have seen. Waiting for the budget or for a carrier that is away is none."""
+
+
+def after_call(device: DeviceWork, outcome: ChangeOutcome) -> Step:
+    """The state that the answer to a change call leads to. `device.attempts` counts the call."""
+    step = _Stepper(device, AuditKind.CARRIER_CALL, outcome)
+    match outcome:
+        case Applied():
+            return step.to(DeviceStatus.APPLIED)
+        case Refused():
+            return step.to(
+                DeviceStatus.REFUSED, outcome.reason, outcome.answer.message or REASONS[outcome.reason].title
+            )
+        case Unreachable():
+            # Surely nothing happened: the call is taken back, its attempt too.
+            return step.to(DeviceStatus.PENDING, attempts=device.attempts - 1)
+        case Unconfirmed():
+            return step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, outcome.answer.message)
+        case _:
+            assert_never(outcome)
+
+
+def after_reading(device: DeviceWork, reading: DeviceReading | Refused, *, settled: bool) -> Step | None:
+    """The state that a reading leads to, or None while the device may still be settling on its old plan.
+
+    `settled`: the carrier has had its settle time since the call.
+    """
+    confirms = isinstance(reading, DeviceReading) and reading.shows(device.rate_plan, device.communication_plan)
+    # A confirmed claim is told by the call's own entry and by AMOP's; any other reading is news.
+    told = None if confirms and device.status is DeviceStatus.APPLIED else AuditKind.CARRIER_READ
+    step = _Stepper(device, told, reading)
+    if isinstance(reading, Refused):
+        return step.to(DeviceStatus.REFUSED, reading.reason, reading.answer.message or REASONS[reading.reason].title)
+    if confirms:
+        return step.to(DeviceStatus.APPLIED, verified=True)
+    if not _shows_old_plan(device, reading):
+        seen = (
+            f'The carrier shows the rate plan "{reading.rate_plan}", communication plan "{reading.communication_plan}".'
+        )
+        return step.to(DeviceStatus.REFUSED, ReasonCode.PLAN_CONFLICT, seen)
+    if not settled:
+        return None
+    if device.status is DeviceStatus.APPLIED:
+        message = f'The carrier accepted the change but still shows the rate plan "{reading.rate_plan}".'
+        return step.to(DeviceStatus.REFUSED, ReasonCode.ACCEPTED_NOT_APPLIED, message)
+    if device.attempts >= MAX_ATTEMPTS:
+        message = f'After {device.attempts} attempts the carrier still shows the rate plan "{reading.rate_plan}".'
+        return step.to(DeviceStatus.REFUSED, ReasonCode.ATTEMPTS_EXHAUSTED, message)
+    return step.to(DeviceStatus.PENDING)
+
+
+def unknown(device: DeviceWork, message: str) -> Step:
+    """The device's outcome cannot be learned now: left to reconciliation."""
+    step = _Stepper(device, None, None)
+    return step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, message)
+
+
+def scheduled(device: DeviceWork) -> Step:
+    """The carrier took a change that holds from a day to come: nothing to be seen until then."""
+    message = f"Accepted by the carrier for {device.effective_date}."
+    return _Stepper(device, None, None).to(DeviceStatus.UNCONFIRMED, ReasonCode.SCHEDULED, message)
+
+
+def _shows_old_plan(device: DeviceWork, reading: DeviceReading) -> bool:
+    """Whether neither plan has moved, or only one of the two that were asked for: then the change is still under way."""
+    rate_plan_known = reading.rate_plan in {device.old_rate_plan, device.rate_plan}
+    communication_plan_known = device.communication_plan is None or reading.communication_plan in {
+        device.old_communication_plan,
+        device.communication_plan,
+    }
+    return rate_plan_known and communication_plan_known
+
+
+class _Stepper:
+    """Fills what every step of one decision has in common."""
+
+    def __init__(self, device: DeviceWork, entry: AuditKind | None, said: ChangeOutcome | DeviceReading | None) -> None:
+        self._device = device
+        self._entry = entry
+        self._answer = None if said is None or isinstance(said, DeviceReading) else said.answer
+
+    def to(
+        self,
+        status: DeviceStatus,
+        reason: ReasonCode | None = None,
+        message: str | None = None,
+        *,
+        verified: bool = False,
+        attempts: int | None = None,
+    ) -> Step:
+        return Step(
+            self._device.id,
+            status,
+            reason,
+            message or (self._answer.message if self._answer else None) or None,
+            self._answer.http_status if self._answer else None,
+            self._answer.carrier_code if self._answer else None,
+            verified,
+            self._device.attempts if attempts is None else attempts,
+            self._entry,
+        )

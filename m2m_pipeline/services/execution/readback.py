@@ -1,0 +1,88 @@
+"""Finds out what became of devices by asking the carrier: after an unknown outcome, and to confirm a claim."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+
+from m2m_pipeline.domain.accounts import VerifyMode
+from m2m_pipeline.domain.carrier import DeviceReading
+from m2m_pipeline.domain.change import DeviceWork
+from m2m_pipeline.domain.outcome import Refused, Scope, Unreachable
+from m2m_pipeline.services.execution.outcomes import after_reading, scheduled, unknown
+from m2m_pipeline.services.execution.workbench import Workbench
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far the carrier's clock may differ from ours before the device list misses our changes (they are then read alone)."""
+
+PAGES_WORTH_IT = 3
+"""Below so many devices, reading each costs no more than listing."""
+
+
+async def read_back(bench: Workbench, devices: Sequence[DeviceWork]) -> None:
+    """Settle `devices` by reading each: now, and where the old plan still shows, once more after the settle time."""
+    slow = await _read_each(bench, devices, settled=False)
+    if slow:
+        await bench.commit()
+        await asyncio.sleep(bench.patience.settle)
+        await _read_each(bench, slow, settled=True)
+    await bench.commit()
+
+
+async def confirm(bench: Workbench, mode: VerifyMode, applied: Sequence[DeviceWork]) -> None:
+    """Turn the carrier's claims into knowledge, in the provider's way."""
+    today_or_later = [device for device in applied if device.effective_date is not None]
+    for device in today_or_later:
+        bench.take(scheduled(device))
+    claimed = [device for device in applied if device.effective_date is None]
+    if mode is VerifyMode.NONE:
+        await bench.commit()
+        return
+    if mode is VerifyMode.PAGES and len(claimed) >= PAGES_WORTH_IT:
+        claimed = await _confirm_by_pages(bench, claimed)
+    await read_back(bench, claimed)
+
+
+async def _confirm_by_pages(bench: Workbench, claimed: Sequence[DeviceWork]) -> list[DeviceWork]:
+    """Confirm what the device list shows on its new plan; the devices that must be read alone.
+
+    A list page only ever confirms. A device that it shows otherwise may have moved between two pages: it is read.
+    """
+    left = {device.iccid: device for device in claimed}
+    since = min(device.sent_at for device in claimed if device.sent_at) - CLOCK_SKEW
+    size = bench.carrier.capabilities.page_size
+    most_pages = 2 + 2 * len(claimed) // size  # others' changes share the list; beyond this, reading alone is cheaper
+    for page in range(1, most_pages + 1):
+        answer = await bench.carrier.list_devices(since, page)
+        if isinstance(answer, Refused | Unreachable):
+            break
+        for reading in answer.devices:
+            device = left.get(reading.iccid)
+            if device and reading.shows(device.rate_plan, device.communication_plan):
+                _decide(bench, left.pop(reading.iccid), reading, settled=False)
+        if answer.last or not left:
+            break
+    await bench.commit()
+    return list(left.values())
+
+
+async def _read_each(bench: Workbench, devices: Sequence[DeviceWork], *, settled: bool) -> list[DeviceWork]:
+    """Read each device; those that may still be settling."""
+
+    async def read(device: DeviceWork) -> DeviceWork | None:
+        reading = await bench.carrier.read_device(device.iccid)
+        return device if _decide(bench, device, reading, settled=settled) else None
+
+    return [device for device in await asyncio.gather(*map(read, devices)) if device]
+
+
+def _decide(
+    bench: Workbench, device: DeviceWork, reading: DeviceReading | Refused | Unreachable, *, settled: bool
+) -> bool:
+    """Take the move that a reading leads to; True where the device must be read again."""
+    if isinstance(reading, Unreachable) or (isinstance(reading, Refused) and reading.scope is not Scope.DEVICE):
+        bench.take(unknown(device, reading.answer.message or "The carrier could not be asked."))
+        return False
+    step = after_reading(device, reading, settled=settled)
+    if step is not None:
+        bench.take(step)
+    return step is None

@@ -1,0 +1,224 @@
+"""Submission: examine a request, say everything that is wrong with it, or record and queue it in one commit."""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import IntegrityError
+
+from m2m_pipeline.domain.accounts import ServiceProvider, Tenant
+from m2m_pipeline.domain.audit import AuditKind
+from m2m_pipeline.domain.batching import default_batch_size
+from m2m_pipeline.domain.carrier import Carriers
+from m2m_pipeline.domain.dates import effective_date_problem, parse_effective_date
+from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
+from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.domain.request import CARRIER_RATE_PLAN_CHANGE, BulkChangeRequest, InvalidRows
+from m2m_pipeline.domain.rows import requested_rows, row_problems
+from m2m_pipeline.domain.status import BulkChangeStatus
+from m2m_pipeline.services.reporting import BulkChangeUnknownError
+from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes, inventory
+from m2m_pipeline.storage.bulk_changes import NewBulkChange
+from m2m_pipeline.storage.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An accepted request. `replayed`: the idempotency key was known, and this is what it made the first time."""
+
+    bulk_change_id: int
+    status: BulkChangeStatus
+    replayed: bool
+
+
+class NotProcessableError(Exception):
+    """A bulk change that cannot be queued, because it is not waiting for it."""
+
+
+def request_problems(
+    connection: Connection,
+    carriers: Carriers,
+    provider: ServiceProvider,
+    rate_plan: str,
+    communication_plan: str | None,
+    effective_date: date | None,
+) -> list[Problem]:
+    """What is wrong with the request as a whole, its devices aside. Asked at the door and again by the job."""
+    problems: list[Problem] = []
+    capabilities = carriers.capabilities(provider.integration_type)
+    if capabilities is None:
+        message = (
+            f'Service provider "{provider.name}" is of type "{provider.integration_type}", which no adapter serves.'
+        )
+        problems.append(Problem(ReasonCode.PROVIDER_UNSUPPORTED, message, "provider", provider.name))
+    if rate_plan and not accounts.has_rate_plan(connection, provider.id, rate_plan):
+        message = f'"{shown(rate_plan)}" is no rate plan of "{provider.name}".'
+        problems.append(Problem(ReasonCode.RATE_PLAN_UNKNOWN, message, "rate_plan", shown(rate_plan)))
+    if communication_plan and not accounts.has_communication_plan(connection, provider.id, communication_plan):
+        message = f'"{shown(communication_plan)}" is no communication plan of "{provider.name}".'
+        value = shown(communication_plan)
+        problems.append(Problem(ReasonCode.COMMUNICATION_PLAN_UNKNOWN, message, "communication_plan", value))
+    if effective_date and capabilities:
+        today = datetime.now(UTC).date()
+        fault = effective_date_problem(effective_date, today, capabilities.effective_date_horizon_days)
+        problems.extend([fault] if fault else [])
+    return problems
+
+
+class Submission:
+    """The door: the command line, the API and the queue's inbox all come in here."""
+
+    def __init__(self, database: Database, carriers: Carriers) -> None:
+        self._database = database
+        self._carriers = carriers
+
+    def submit(self, tenant_name: str, request: BulkChangeRequest, requested_by: str) -> Recorded:
+        """Record the request, and queue it unless it says otherwise.
+
+        Raises:
+            RequestRejectedError: with every reason; nothing was recorded.
+            DatabaseUnavailableError: nothing was recorded.
+
+        """
+        try:
+            with self._database.begin() as tx:
+                return self._replayed(tx, tenant_name, request) or self._record(tx, tenant_name, request, requested_by)
+        except IntegrityError:
+            # Somebody else recorded the same key, or a change of the same device, between our look and our commit:
+            # look again, and say what is now to be seen.
+            with self._database.begin() as tx:
+                return self._replayed(tx, tenant_name, request) or self._record(tx, tenant_name, request, requested_by)
+
+    def process(self, tenant_name: str, bulk_change_id: int) -> Recorded:
+        """Queue a bulk change that was recorded as NEW.
+
+        Raises:
+            BulkChangeUnknownError: the tenant has none of that id.
+            NotProcessableError: it is not NEW.
+
+        """
+        with self._database.begin() as tx:
+            tenant = accounts.find_tenant(tx, tenant_name)
+            change = bulk_changes.find(tx, bulk_change_id, tenant.id) if tenant else None
+            if change is None:
+                raise BulkChangeUnknownError(bulk_change_id)
+            if not bulk_changes.queue(tx, bulk_change_id):
+                raise NotProcessableError(
+                    f"Bulk change {bulk_change_id} is {change.status}; only NEW ones can be processed. Nothing was done."
+                )
+        return Recorded(bulk_change_id, BulkChangeStatus.QUEUED, replayed=False)
+
+    def _replayed(self, tx: Connection, tenant_name: str, request: BulkChangeRequest) -> Recorded | None:
+        tenant = accounts.find_tenant(tx, tenant_name)
+        key = request.idempotency_key
+        known = bulk_changes.find_by_key(tx, tenant.id, key) if tenant and key else None
+        if known is None:
+            return None
+        bulk_change_id, digest = known
+        if digest != request.digest:
+            message = f'The idempotency key "{shown(key)}" belongs to bulk change {bulk_change_id}, which asks for something else.'
+            raise RequestRejectedError(
+                [Problem(ReasonCode.IDEMPOTENCY_CONFLICT, message, "idempotency_key", shown(key))]
+            )
+        change = bulk_changes.find(tx, bulk_change_id)
+        assert change is not None
+        return Recorded(bulk_change_id, change.status, replayed=True)
+
+    def _record(self, tx: Connection, tenant_name: str, request: BulkChangeRequest, requested_by: str) -> Recorded:
+        examined = self._examine(tx, tenant_name, request)
+        new = NewBulkChange(
+            tenant_id=examined.tenant.id,
+            service_provider_id=examined.provider.id,
+            rate_plan=request.rate_plan,
+            communication_plan=request.communication_plan,
+            effective_date=examined.effective_date,
+            batch_size=request.batch_size
+            or default_batch_size(len(request.devices), examined.provider.calls_per_second),
+            priority=request.priority,
+            requested_by=requested_by,
+            request=request.without_devices,
+            request_digest=request.digest,
+            idempotency_key=request.idempotency_key,
+        )
+        change = bulk_changes.find(tx, bulk_changes.insert(tx, new))
+        assert change is not None
+        device_changes.insert_rows(tx, change, requested_rows(request.devices, examined.known, examined.row_problems))
+        audit.write(
+            tx,
+            AuditKind.REQUEST_RECORDED,
+            tenant_id=change.tenant_id,
+            actor=requested_by,
+            outcome="RECORDED",
+            service_provider_id=change.service_provider_id,
+            bulk_change_id=change.id,
+            request=request.without_devices,
+        )
+        audit.write_endings(tx, change.id, requested_by)
+        if request.process_changes:
+            bulk_changes.queue(tx, change.id)
+        return Recorded(change.id, BulkChangeStatus.QUEUED if request.process_changes else BulkChangeStatus.NEW, False)
+
+    def _examine(self, tx: Connection, tenant_name: str, request: BulkChangeRequest) -> "_Examined":
+        """Look at everything before saying anything."""
+        problems = _shape_problems(request)
+        tenant = accounts.find_tenant(tx, tenant_name)
+        provider = _provider(tx, tenant, request)
+        day = parse_effective_date(request.effective_date) if request.effective_date else None
+        if request.effective_date and day is None:
+            message = f'"{shown(request.effective_date)}" is no date.'
+            value = shown(request.effective_date)
+            problems.append(Problem(ReasonCode.EFFECTIVE_DATE_MALFORMED, message, "effective_date", value))
+        if tenant is None or provider is None:
+            raise RequestRejectedError([_no_provider(tenant_name, request), *problems, *_rows_alone(request)])
+        if len(request.devices) > tenant.max_devices:
+            message = f"{len(request.devices)} devices; tenant {tenant.name} may send {tenant.max_devices} at once."
+            raise RequestRejectedError([*problems, Problem(ReasonCode.TOO_MANY_DEVICES, message, "devices")])
+        problems += request_problems(tx, self._carriers, provider, request.rate_plan, request.communication_plan, day)
+        found = inventory.find_known(tx, provider.id, request.devices)
+        known = {iccid: device.device_id for iccid, device in found.items()}
+        held = {i: d.open_bulk_change_id for i, d in found.items() if d.open_bulk_change_id is not None}
+        rows = row_problems(request.devices, known, held)
+        if problems or (rows and request.invalid_rows is InvalidRows.REJECT):
+            raise RequestRejectedError([*problems, *rows])
+        return _Examined(tenant, provider, day, known, rows)
+
+
+@dataclass(frozen=True, slots=True)
+class _Examined:
+    tenant: Tenant
+    provider: ServiceProvider
+    effective_date: date | None
+    known: dict[str, int]
+    row_problems: list[Problem]
+
+
+def _shape_problems(request: BulkChangeRequest) -> list[Problem]:
+    problems: list[Problem] = []
+    if request.change_type != CARRIER_RATE_PLAN_CHANGE:
+        message = f"ChangeType {request.change_type} is not a carrier rate plan change ({CARRIER_RATE_PLAN_CHANGE})."
+        problems.append(Problem(ReasonCode.CHANGE_TYPE_UNSUPPORTED, message, "change_type", str(request.change_type)))
+    if not request.rate_plan:
+        problems.append(Problem(ReasonCode.RATE_PLAN_MISSING, "The request names no rate plan.", "rate_plan"))
+    if not request.devices:
+        problems.append(Problem(ReasonCode.NO_DEVICES, "The request lists no device.", "devices"))
+    return problems
+
+
+def _provider(tx: Connection, tenant: Tenant | None, request: BulkChangeRequest) -> ServiceProvider | None:
+    if tenant is None or (request.provider is None and request.service_provider_id is None):
+        return None
+    return accounts.find_provider(tx, tenant.id, name=request.provider, id=request.service_provider_id)
+
+
+def _no_provider(tenant_name: str, request: BulkChangeRequest) -> Problem:
+    asked = request.provider if request.provider is not None else request.service_provider_id
+    if asked is None:
+        return Problem(ReasonCode.PROVIDER_UNKNOWN, "The request names no service provider.", "provider")
+    message = f'Tenant "{shown(tenant_name)}" has no service provider "{shown(asked)}".'
+    return Problem(ReasonCode.PROVIDER_UNKNOWN, message, "provider", shown(asked))
+
+
+def _rows_alone(request: BulkChangeRequest) -> list[Problem]:
+    """What can be said of the rows without an inventory: their form, and duplicates."""
+    everyone = dict.fromkeys(request.devices, 0)
+    return row_problems(request.devices, everyone, {})

@@ -1,0 +1,1 @@
+"""PostgreSQL: the truth. The only package with SQL; one module an aggregate."""

@@ -1,0 +1,151 @@
+"""Tenants, service providers, credentials and the plans that may be asked for."""
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, Row, text
+
+from m2m_pipeline.domain.accounts import ServiceProvider, Tenant, VerifyMode
+
+_PROVIDER_COLUMNS = (
+    "id, tenant_id, name, integration_type, base_url, calls_per_second, in_flight, verify, writes_enabled"
+)
+
+
+def _provider(row: Row[tuple[object, ...]]) -> ServiceProvider:
+    return ServiceProvider(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        name=row.name,
+        integration_type=row.integration_type,
+        base_url=row.base_url,
+        calls_per_second=float(row.calls_per_second),
+        in_flight=row.in_flight,
+        verify=VerifyMode(row.verify),
+        writes_enabled=row.writes_enabled,
+    )
+
+
+def ensure_tenant(connection: Connection, name: str) -> Tenant:
+    """The tenant called `name`, made if it is new."""
+    connection.execute(
+        text("INSERT INTO m2m.tenant (name) VALUES (:name) ON CONFLICT (name) DO NOTHING"), {"name": name}
+    )
+    tenant = find_tenant(connection, name)
+    assert tenant is not None
+    return tenant
+
+
+def find_tenant(connection: Connection, name: str) -> Tenant | None:
+    """The tenant called `name`, or None."""
+    row = connection.execute(
+        text("SELECT id, name, max_devices FROM m2m.tenant WHERE name = :name"), {"name": name}
+    ).first()
+    return Tenant(row.id, row.name, row.max_devices) if row else None
+
+
+def find_provider(
+    connection: Connection, tenant_id: int, *, name: str | None = None, id: int | None = None
+) -> ServiceProvider | None:
+    """The tenant's service provider of that name or id, or None."""
+    row = connection.execute(
+        text(
+            f"SELECT {_PROVIDER_COLUMNS} FROM m2m.service_provider "
+            "WHERE tenant_id = :tenant AND (name = :name OR id = :id)"
+        ),
+        {"tenant": tenant_id, "name": name, "id": id},
+    ).first()
+    return _provider(row) if row else None
+
+
+def list_providers(connection: Connection, tenant_id: int) -> Sequence[ServiceProvider]:
+    """The tenant's service providers by name."""
+    rows = connection.execute(
+        text(f"SELECT {_PROVIDER_COLUMNS} FROM m2m.service_provider WHERE tenant_id = :tenant ORDER BY name"),
+        {"tenant": tenant_id},
+    )
+    return [_provider(row) for row in rows]
+
+
+def insert_provider(connection: Connection, tenant_id: int, name: str, integration_type: str, base_url: str) -> int:
+    """Add a service provider with the default limits (writes disabled); its id."""
+    return connection.execute(
+        text(
+            "INSERT INTO m2m.service_provider (tenant_id, name, integration_type, base_url) "
+            "VALUES (:tenant, :name, :integration_type, :base_url) RETURNING id"
+        ),
+        {"tenant": tenant_id, "name": name, "integration_type": integration_type, "base_url": base_url},
+    ).scalar_one()
+
+
+def update_provider(connection: Connection, provider: ServiceProvider) -> None:
+    """Store everything that may change of a service provider."""
+    connection.execute(
+        text(
+            "UPDATE m2m.service_provider SET integration_type = :integration_type, base_url = :base_url, "
+            "calls_per_second = :calls_per_second, in_flight = :in_flight, verify = :verify, "
+            "writes_enabled = :writes_enabled, updated_at = clock_timestamp() WHERE id = :id AND tenant_id = :tenant"
+        ),
+        {
+            "id": provider.id,
+            "tenant": provider.tenant_id,
+            "integration_type": provider.integration_type,
+            "base_url": provider.base_url,
+            "calls_per_second": provider.calls_per_second,
+            "in_flight": provider.in_flight,
+            "verify": provider.verify.value,
+            "writes_enabled": provider.writes_enabled,
+        },
+    )
+
+
+def store_credential(connection: Connection, provider: ServiceProvider, username: str, ciphertext: bytes) -> None:
+    """Store the sealed credential of a service provider, replacing the one before."""
+    connection.execute(
+        text(
+            "INSERT INTO m2m.carrier_credential (service_provider_id, tenant_id, username, ciphertext) "
+            "VALUES (:provider, :tenant, :username, :ciphertext) ON CONFLICT (service_provider_id) DO UPDATE "
+            "SET username = excluded.username, ciphertext = excluded.ciphertext, updated_at = clock_timestamp()"
+        ),
+        {"provider": provider.id, "tenant": provider.tenant_id, "username": username, "ciphertext": ciphertext},
+    )
+
+
+def find_credential(connection: Connection, provider_id: int) -> tuple[str, bytes] | None:
+    """User name and sealed API key of a service provider, or None."""
+    row = connection.execute(
+        text("SELECT username, ciphertext FROM m2m.carrier_credential WHERE service_provider_id = :provider"),
+        {"provider": provider_id},
+    ).first()
+    return (row.username, bytes(row.ciphertext)) if row else None
+
+
+def store_plans(
+    connection: Connection, provider: ServiceProvider, rate_plans: Iterable[str], communication_plans: Iterable[str]
+) -> None:
+    """Add plans that a provider offers; a retired plan that is named again is back."""
+    for table, names in (("carrier_rate_plan", rate_plans), ("communication_plan", communication_plans)):
+        connection.execute(
+            text(
+                f"INSERT INTO m2m.{table} (tenant_id, service_provider_id, name) "
+                "SELECT :tenant, :provider, name FROM unnest(CAST(:names AS text[])) AS name "
+                "ON CONFLICT (service_provider_id, name) DO UPDATE SET retired_at = NULL"
+            ),
+            {"tenant": provider.tenant_id, "provider": provider.id, "names": sorted(set(names))},
+        )
+
+
+def has_rate_plan(connection: Connection, provider_id: int, name: str) -> bool:
+    """Whether the provider offers the rate plan now."""
+    return _has_plan(connection, "carrier_rate_plan", provider_id, name)
+
+
+def has_communication_plan(connection: Connection, provider_id: int, name: str) -> bool:
+    """Whether the provider offers the communication plan now."""
+    return _has_plan(connection, "communication_plan", provider_id, name)
+
+
+def _has_plan(connection: Connection, table: str, provider_id: int, name: str) -> bool:
+    statement = text(
+        f"SELECT 1 FROM m2m.{table} WHERE service_provider_id = :provider AND name = :name AND retired_at IS NULL"
+    )
+    return connection.execute(statement, {"provider": provider_id, "name": name}).first() is not None

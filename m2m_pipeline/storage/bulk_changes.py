@@ -1,0 +1,215 @@
+"""Bulk changes: the request, the queue and the lease are one row, so that they cannot disagree."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Connection, Row, text
+
+from m2m_pipeline.domain.attempt import Attempt
+from m2m_pipeline.domain.change import BulkChange, QueuedBulkChange
+from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.domain.status import BulkChangeStatus, bulk_change_sources
+
+_COLUMNS = (
+    "id, tenant_id, service_provider_id, status, rate_plan, communication_plan, effective_date, batch_size, priority, "
+    "requested_by, attempt, reason, message, carrier_calls, created_at, queued_at, started_at, finished_at, result"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class NewBulkChange:
+    """What is recorded of an accepted request, its rows aside."""
+
+    tenant_id: int
+    service_provider_id: int
+    rate_plan: str
+    communication_plan: str | None
+    effective_date: date | None
+    batch_size: int
+    priority: int
+    requested_by: str
+    request: Mapping[str, object]
+    request_digest: str
+    idempotency_key: str | None
+
+
+def _bulk_change(row: Row[tuple[object, ...]]) -> BulkChange:
+    return BulkChange(
+        id=row.id,
+        tenant_id=row.tenant_id,
+        service_provider_id=row.service_provider_id,
+        status=BulkChangeStatus(row.status),
+        rate_plan=row.rate_plan,
+        communication_plan=row.communication_plan,
+        effective_date=row.effective_date,
+        batch_size=row.batch_size,
+        priority=row.priority,
+        requested_by=row.requested_by,
+        attempt=row.attempt,
+        reason=ReasonCode(row.reason) if row.reason else None,
+        message=row.message,
+        carrier_calls=row.carrier_calls,
+        created_at=row.created_at,
+        queued_at=row.queued_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        result=row.result,
+    )
+
+
+def insert(connection: Connection, new: NewBulkChange) -> int:
+    """Record a request as NEW; its id."""
+    return connection.execute(
+        text(
+            "INSERT INTO m2m.bulk_change (tenant_id, service_provider_id, status, rate_plan, communication_plan, "
+            "effective_date, batch_size, priority, requested_by, request, request_digest, idempotency_key) "
+            "VALUES (:tenant, :provider, 'NEW', :rate_plan, :communication_plan, :effective_date, :batch_size, :priority, "
+            ":requested_by, CAST(:request AS jsonb), :request_digest, :idempotency_key) RETURNING id"
+        ),
+        {
+            "tenant": new.tenant_id,
+            "provider": new.service_provider_id,
+            "rate_plan": new.rate_plan,
+            "communication_plan": new.communication_plan,
+            "effective_date": new.effective_date,
+            "batch_size": new.batch_size,
+            "priority": new.priority,
+            "requested_by": new.requested_by,
+            "request": json.dumps(new.request),
+            "request_digest": new.request_digest,
+            "idempotency_key": new.idempotency_key,
+        },
+    ).scalar_one()
+
+
+def queue(connection: Connection, bulk_change_id: int) -> bool:
+    """Give a bulk change its place in the queue; False where its status does not allow it."""
+    return (
+        connection.execute(
+            text(
+                "UPDATE m2m.bulk_change SET status = 'QUEUED', attempt = attempt + 1, queued_at = clock_timestamp() "
+                "WHERE id = :id AND status = ANY(:sources)"
+            ),
+            {"id": bulk_change_id, "sources": sorted(bulk_change_sources(BulkChangeStatus.QUEUED))},
+        ).rowcount
+        == 1
+    )
+
+
+def find(connection: Connection, bulk_change_id: int, tenant_id: int | None = None) -> BulkChange | None:
+    """The bulk change of that id (of that tenant, where one is named), or None."""
+    row = connection.execute(
+        text(
+            f"SELECT {_COLUMNS} FROM m2m.bulk_change WHERE id = :id AND (CAST(:tenant AS bigint) IS NULL OR tenant_id = :tenant)"
+        ),
+        {"id": bulk_change_id, "tenant": tenant_id},
+    ).first()
+    return _bulk_change(row) if row else None
+
+
+def find_by_key(connection: Connection, tenant_id: int, key: str) -> tuple[int, str] | None:
+    """Id and request digest of the bulk change with that idempotency key, or None."""
+    row = connection.execute(
+        text("SELECT id, request_digest FROM m2m.bulk_change WHERE tenant_id = :tenant AND idempotency_key = :key"),
+        {"tenant": tenant_id, "key": key},
+    ).first()
+    return (row.id, row.request_digest) if row else None
+
+
+def list_queued(connection: Connection, limit: int) -> Sequence[QueuedBulkChange]:
+    """The head of the queue: higher priority first, then first come, first served."""
+    rows = connection.execute(
+        text(
+            "SELECT b.id, b.attempt, b.priority, t.name AS tenant, p.name AS provider, p.id AS provider_id "
+            "FROM m2m.bulk_change b JOIN m2m.tenant t ON t.id = b.tenant_id "
+            "JOIN m2m.service_provider p ON p.id = b.service_provider_id "
+            "WHERE b.status = 'QUEUED' ORDER BY b.priority DESC, b.queued_at LIMIT :limit"
+        ),
+        {"limit": limit},
+    )
+    return [
+        QueuedBulkChange(row.id, row.attempt, row.priority, row.tenant, row.provider, str(row.provider_id))
+        for row in rows
+    ]
+
+
+def claim(connection: Connection, bulk_change_id: int, owner: str, lease_seconds: float) -> Attempt | None:
+    """Take the lease for the run `owner`, or renew it where this run holds it already; None where another does.
+
+    The token grows whenever the owner changes. All times are the database's.
+    """
+    row = connection.execute(
+        text(
+            "UPDATE m2m.bulk_change SET status = 'PROCESSING', "
+            "lease_token = lease_token + CASE WHEN status = 'PROCESSING' AND lease_owner = :owner THEN 0 ELSE 1 END, "
+            "lease_owner = :owner, lease_expires_at = clock_timestamp() + make_interval(secs => :seconds), "
+            "started_at = coalesce(started_at, clock_timestamp()) "
+            "WHERE id = :id AND (status = 'QUEUED' OR (status = 'PROCESSING' AND "
+            "(lease_owner = :owner OR lease_owner IS NULL OR lease_expires_at < clock_timestamp()))) "
+            "RETURNING tenant_id, lease_token"
+        ),
+        {"id": bulk_change_id, "owner": owner, "seconds": lease_seconds},
+    ).first()
+    return Attempt(bulk_change_id, row.tenant_id, row.lease_token, owner) if row else None
+
+
+def renew(connection: Connection, attempt: Attempt, lease_seconds: float) -> bool:
+    """Prolong the lease from now; False where it is lost."""
+    return (
+        connection.execute(
+            text(
+                "UPDATE m2m.bulk_change SET lease_expires_at = clock_timestamp() + make_interval(secs => :seconds) "
+                "WHERE id = :id AND lease_token = :token AND status = 'PROCESSING'"
+            ),
+            {"id": attempt.bulk_change_id, "token": attempt.token, "seconds": lease_seconds},
+        ).rowcount
+        == 1
+    )
+
+
+def release(connection: Connection, attempt: Attempt) -> None:
+    """Give the lease back, so that the next attempt need not wait for it to run out."""
+    connection.execute(
+        text(
+            "UPDATE m2m.bulk_change SET lease_owner = NULL, lease_expires_at = NULL "
+            "WHERE id = :id AND lease_token = :token AND status = 'PROCESSING'"
+        ),
+        {"id": attempt.bulk_change_id, "token": attempt.token},
+    )
+
+
+def stop(connection: Connection, attempt: Attempt, reason: ReasonCode, message: str) -> None:
+    """Remember why nothing more is sent; the first reason stays."""
+    connection.execute(
+        text("UPDATE m2m.bulk_change SET reason = :reason, message = :message WHERE id = :id AND reason IS NULL"),
+        {"id": attempt.bulk_change_id, "reason": reason.value, "message": message},
+    )
+
+
+def count_calls(connection: Connection, attempt: Attempt, calls: int) -> None:
+    """Add calls made at the carrier."""
+    connection.execute(
+        text("UPDATE m2m.bulk_change SET carrier_calls = carrier_calls + :calls WHERE id = :id"),
+        {"id": attempt.bulk_change_id, "calls": calls},
+    )
+
+
+def end(connection: Connection, attempt: Attempt, status: BulkChangeStatus) -> None:
+    """End the bulk change and give the lease back."""
+    connection.execute(
+        text(
+            "UPDATE m2m.bulk_change SET status = :status, finished_at = clock_timestamp(), lease_owner = NULL, "
+            "lease_expires_at = NULL WHERE id = :id AND status = ANY(:sources)"
+        ),
+        {"id": attempt.bulk_change_id, "status": status.value, "sources": sorted(bulk_change_sources(status))},
+    )
+
+
+def store_result(connection: Connection, attempt: Attempt, result: Mapping[str, object]) -> None:
+    """Keep the result document of an ended bulk change."""
+    connection.execute(
+        text("UPDATE m2m.bulk_change SET result = CAST(:result AS jsonb) WHERE id = :id"),
+        {"id": attempt.bulk_change_id, "result": json.dumps(result)},
+    )

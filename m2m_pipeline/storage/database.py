@@ -1,0 +1,101 @@
+"""Connections and transactions. Every statement elsewhere in this package runs on a connection opened here."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+import stamina
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from m2m_pipeline.domain.attempt import Attempt, LeaseLostError
+
+CONNECT_TIMEOUT_SECONDS = 5
+STATEMENT_TIMEOUT_MS = 60_000  # the largest statement, the details of 100,000 devices, takes about 3 s
+LOCK_TIMEOUT_MS = 10_000
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
+TRANSIENT_ATTEMPTS = 5
+TRANSIENT_PATIENCE_SECONDS = 30.0
+
+
+class DatabaseUnavailableError(Exception):
+    """The database does not answer. Nothing was recorded; trying again helps once it is back."""
+
+
+class Database:
+    """The business database of this process."""
+
+    def __init__(self, url: str) -> None:
+        options = (
+            f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} "
+            f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
+        )
+        self.engine: Engine = create_engine(
+            url,
+            pool_size=5,
+            max_overflow=5,
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                "options": options,
+                "application_name": "m2m_pipeline",
+            },
+        )
+
+    @contextmanager
+    def begin(self) -> Generator[Connection]:
+        """One transaction: committed at the end, rolled back on any exception.
+
+        Raises:
+            DatabaseUnavailableError: no connection, or it was lost before the commit.
+
+        """
+        try:
+            with self.engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            raise _unavailable(error) from error
+        except DBAPIError as error:
+            if error.connection_invalidated:
+                raise _unavailable(error) from error
+            raise
+
+    @contextmanager
+    def fenced(self, attempt: Attempt) -> Generator[Connection]:
+        """One transaction that only the owner of the lease can make.
+
+        The row lock keeps another attempt from taking the lease between this check and the commit.
+
+        Raises:
+            LeaseLostError: another attempt holds the bulk change, or it has ended.
+            DatabaseUnavailableError: as `begin`.
+
+        """
+        with self.begin() as connection:
+            held = connection.execute(
+                text(
+                    "SELECT 1 FROM m2m.bulk_change "
+                    "WHERE id = :id AND lease_token = :token AND status = 'PROCESSING' FOR NO KEY UPDATE"
+                ),
+                {"id": attempt.bulk_change_id, "token": attempt.token},
+            ).first()
+            if held is None:
+                raise LeaseLostError(attempt)
+            yield connection
+
+    def dispose(self) -> None:
+        """Close the pool."""
+        self.engine.dispose()
+
+
+retrying_transient = stamina.retry(
+    on=DatabaseUnavailableError, attempts=TRANSIENT_ATTEMPTS, timeout=TRANSIENT_PATIENCE_SECONDS
+)
+"""For whole, idempotent transactions: says them again while the database is away."""
+
+
+def _unavailable(error: DBAPIError) -> DatabaseUnavailableError:
+    kind = type(error.orig).__name__ if error.orig else type(error).__name__
+    return DatabaseUnavailableError(
+        f"The database did not carry out the work ({kind}). Nothing of it was recorded. "
+        "Trying again helps once the database is back; see M2M_DATABASE_URL."
+    )

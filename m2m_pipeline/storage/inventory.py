@@ -1,0 +1,69 @@
+"""AMOP's inventory of devices."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from m2m_pipeline.domain.accounts import ServiceProvider
+from m2m_pipeline.domain.carrier import DeviceReading
+from m2m_pipeline.domain.status import OPEN_DEVICES
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """What the inventory knows of one device of a request, and the bulk change that holds it, if any."""
+
+    device_id: int
+    iccid: str
+    open_bulk_change_id: int | None
+
+
+def find_known(connection: Connection, provider_id: int, iccids: Sequence[str]) -> dict[str, KnownDevice]:
+    """The devices of a provider among `iccids`, by ICCID."""
+    rows = connection.execute(
+        text(
+            "SELECT d.id, d.iccid, c.bulk_change_id FROM m2m.device d "
+            "LEFT JOIN m2m.device_change c ON c.service_provider_id = d.service_provider_id AND c.iccid = d.iccid "
+            "AND c.status = ANY(:open) "
+            "WHERE d.service_provider_id = :provider AND d.iccid = ANY(:iccids)"
+        ),
+        {"provider": provider_id, "iccids": list(iccids), "open": sorted(OPEN_DEVICES)},
+    )
+    return {row.iccid: KnownDevice(row.id, row.iccid, row.bulk_change_id) for row in rows}
+
+
+def store_devices(connection: Connection, provider: ServiceProvider, devices: Sequence[DeviceReading]) -> int:
+    """Add or bring up to date the provider's devices; how many rows are new or differ.
+
+    A device with an open change keeps its plan: that change decides what AMOP shows.
+    """
+    return connection.execute(
+        text(
+            "INSERT INTO m2m.device AS d (tenant_id, service_provider_id, iccid, msisdn, imsi, sim_status, rate_plan, communication_plan) "
+            "SELECT :tenant, :provider, s.* FROM unnest(CAST(:iccid AS text[]), CAST(:msisdn AS text[]), CAST(:imsi AS text[]), "
+            "CAST(:sim_status AS text[]), CAST(:rate_plan AS text[]), CAST(:communication_plan AS text[])) "
+            "AS s(iccid, msisdn, imsi, sim_status, rate_plan, communication_plan) "
+            "WHERE NOT EXISTS (SELECT 1 FROM m2m.device_change c WHERE c.service_provider_id = :provider "
+            "AND c.iccid = s.iccid AND c.status = ANY(:open)) "
+            "ON CONFLICT (service_provider_id, iccid) DO UPDATE SET "
+            "msisdn = coalesce(excluded.msisdn, d.msisdn), imsi = coalesce(excluded.imsi, d.imsi), "
+            "sim_status = coalesce(excluded.sim_status, d.sim_status), rate_plan = excluded.rate_plan, "
+            "communication_plan = excluded.communication_plan, updated_at = clock_timestamp() "
+            "WHERE (d.rate_plan, d.communication_plan, d.sim_status) IS DISTINCT FROM "
+            "(excluded.rate_plan, excluded.communication_plan, coalesce(excluded.sim_status, d.sim_status)) "
+            "OR coalesce(excluded.msisdn, d.msisdn) IS DISTINCT FROM d.msisdn "
+            "OR coalesce(excluded.imsi, d.imsi) IS DISTINCT FROM d.imsi"
+        ),
+        {
+            "tenant": provider.tenant_id,
+            "provider": provider.id,
+            "iccid": [device.iccid for device in devices],
+            "msisdn": [device.msisdn for device in devices],
+            "imsi": [device.imsi for device in devices],
+            "sim_status": [device.sim_status for device in devices],
+            "rate_plan": [device.rate_plan for device in devices],
+            "communication_plan": [device.communication_plan for device in devices],
+            "open": sorted(OPEN_DEVICES),
+        },
+    ).rowcount
