@@ -47,7 +47,10 @@ def submit(
     as_json: AsJson = False,
     tenant: Tenant = "default",
 ) -> None:
-    """Validate, record and queue a bulk change; prints its id. Exit 2 when rejected, 1 when it ends otherwise than PROCESSED."""
+    """Validate, record and queue a bulk change; prints its id.
+
+    Exit status: 2 when rejected, 1 when it ends otherwise than PROCESSED.
+    """
     from m2m_pipeline.domain.request import parse_request  # noqa: PLC0415
 
     given = {

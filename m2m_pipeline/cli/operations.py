@@ -1,6 +1,5 @@
 """Commands that run the platform: up, demo, simulate, migrate, key."""
 
-
 import typer
 
 

@@ -18,8 +18,8 @@ class LeaseLostError(Exception):
 
     def __init__(self, attempt: Attempt) -> None:
         super().__init__(
-            f"Bulk change {attempt.bulk_change_id}: this attempt (token {attempt.token}, run {attempt.owner}) no longer "
-            "owns it. Nothing was written. Retrying this run does not help: look at the run that owns it now."
+            f"Bulk change {attempt.bulk_change_id}: this attempt (token {attempt.token}, run {attempt.owner}) "
+            "no longer owns it. Nothing was written. Retrying this run does not help: look at the run that owns it now."
         )
 
 

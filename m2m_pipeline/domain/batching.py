@@ -3,7 +3,7 @@
 from math import ceil
 
 ONE_STEP_A_DEVICE = 25
-"""Up to here the Dagster UI shows every device as its own step; a step costs 75 to 90 ms, a call 200 ms at 5 calls/s."""
+"""Up to here the Dagster UI shows every device as its own step: one costs 75 to 90 ms, a call at 5 calls/s 200 ms."""
 
 BATCH_SECONDS = 60
 """Above, a batch is about a minute of the account's budget: progress is seen, and a step's cost no longer counts."""

@@ -34,6 +34,15 @@ class BulkChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Target:
+    """What a request asks for, the same for each of its devices."""
+
+    rate_plan: str
+    communication_plan: str | None
+    effective_date: date | None
+
+
+@dataclass(frozen=True, slots=True)
 class RequestedRow:
     """One row of a request as it is recorded: open, or ended at the door with its reason."""
 

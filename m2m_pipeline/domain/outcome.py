@@ -19,7 +19,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back, for the audit: HTTP status and carrier code where there were any, and words of ≤ 200 characters."""
+    """What came back, for the audit: HTTP status and carrier code where there were any, words of ≤ 200 characters."""
 
     http_status: int | None = None
     carrier_code: str | None = None

@@ -109,7 +109,7 @@ class Supervisor:
         self._supervised: list[_Supervised] = []
         self._requests: queue.SimpleQueue[tuple[Service, Future[None]]] = queue.SimpleQueue()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._keep, name="supervisor")
+        self._thread = threading.Thread(target=self._keep, name="supervisor", daemon=True)
         self._watchdog = self._start_watchdog()
         self._thread.start()
 

@@ -1,4 +1,4 @@
-"""How the domain's errors look in a run: what happened, whether retrying helps, what to do next. Never a stack trace."""
+"""How the domain's errors look in a run: what happened, whether retrying helps, what to do next."""
 
 from collections.abc import Generator
 from contextlib import contextmanager

@@ -29,7 +29,7 @@ def _later(priority: int) -> dict[str, str]:
 def validate_request(
     context: dg.OpExecutionContext, config: BulkChangeRun, platform: Platform
 ) -> Iterator[dg.Output[int]]:
-    """Take the lease and examine the request again. Nothing to do (it has ended, or another run has it) skips the rest."""
+    """Take the lease and examine the request again; where there is nothing for this run to do, the rest is skipped."""
     try:
         with ending_in_the_catalog(context, platform, config.bulk_change_id):
             platform.services.execution.validate_request(config.bulk_change_id, context.run_id)
@@ -52,7 +52,7 @@ def build_change_details(context: dg.OpExecutionContext, platform: Platform, bul
 
 @dg.op
 def authenticate_carrier(context: dg.OpExecutionContext, platform: Platform, bulk_change_id: int) -> int:
-    """Credential readable, writes enabled, carrier lets us in? If not, the change ends here and no device is touched."""
+    """Credential, permission to write, sign-in: if one is missing, the change ends here and no device is touched."""
     with ending_in_the_catalog(context, platform, bulk_change_id):
         platform.services.execution.authenticate_carrier(bulk_change_id, context.run_id)
     return bulk_change_id
@@ -100,4 +100,4 @@ def finalize_bulk_change(
     with failing_plainly():
         document = platform.services.execution.finalize(bulk_change_id, context.run_id)
     context.log_event(materialization(document))
-    context.log.info(f"{headline(document)}; {sum(audited)} audit entries from {len(audited)} batches.")
+    context.log.info("%s; %d audit entries from %d batches.", headline(document), sum(audited), len(audited))

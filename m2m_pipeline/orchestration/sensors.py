@@ -1,4 +1,4 @@
-"""The sensor that turns queued bulk changes into runs. It only reads: a tick that is lost or repeated changes nothing."""
+"""The sensor that turns queued bulk changes into runs. It only reads: a lost or repeated tick changes nothing."""
 
 import dagster as dg
 
@@ -33,7 +33,7 @@ def dispatch_sensor(interval_seconds: int) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
     )
     def dispatch_bulk_changes(platform: Platform) -> dg.SensorResult:
-        """Start a run for each queued bulk change. A database that does not answer fails the tick: no answer is no empty queue."""
+        """Start a run for each queued bulk change. No answer from the database fails the tick: it is no empty queue."""
         queued = platform.services.queue.head()
         if not queued:
             return dg.SensorResult(skip_reason="The queue is empty: no bulk change is QUEUED.")

@@ -187,7 +187,7 @@ def _plans_in_use(devices: Sequence[DeviceReading]) -> tuple[list[str], list[str
 
 
 async def _published_rate_plans(carrier: PacedCarrier) -> list[str]:
-    """The account's rate plans; empty where the role may not list them (the devices' own plans are then all there is)."""
+    """The account's rate plans; none where the role may not list them (then the devices' own are all there is)."""
     names: list[str] = []
     page = 1
     while True:
@@ -203,7 +203,7 @@ async def _published_rate_plans(carrier: PacedCarrier) -> list[str]:
 
 
 async def _device_pages(carrier: PacedCarrier) -> AsyncIterator[Sequence[DeviceReading]]:
-    """The whole inventory of the account. A failed page is an error, never an end: a failed read is not an empty list."""
+    """The account's whole inventory. A failed page is an error, never an end: a failed read is no empty list."""
     since = datetime.now(UTC) - FULL_LISTING
     page = 1
     while True:

@@ -14,7 +14,7 @@ from m2m_pipeline.storage import gate
 from m2m_pipeline.storage.database import Database, retrying_transient
 
 SHARE_OF_THE_LIMIT = 0.96
-"""Timers and networks bunch calls that left evenly: at the limit itself, a second would see one to three calls too many."""
+"""Timers and networks bunch calls that left evenly: at the limit itself, a second sees one to three calls too many."""
 
 HOLD_SECONDS = 1.0
 """How long the account rests after the carrier said that it is over its limit, where the carrier names no time."""

@@ -83,7 +83,7 @@ class BulkChangeUnknownError(Exception):
 def fold(connection: Connection, change: BulkChange) -> ResultDocument:
     """The document of a bulk change as its rows stand in this transaction."""
     tallies = device_changes.tally(connection, change.id)
-    provider = accounts.find_provider(connection, change.tenant_id, id=change.service_provider_id)
+    provider = accounts.find_provider(connection, change.tenant_id, provider_id=change.service_provider_id)
     counts: dict[DeviceStatus, int] = {}
     for one in tallies:
         counts[one.status] = counts.get(one.status, 0) + one.count

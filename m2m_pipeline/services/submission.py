@@ -10,6 +10,7 @@ from m2m_pipeline.domain.accounts import ServiceProvider, Tenant
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.batching import default_batch_size
 from m2m_pipeline.domain.carrier import Carriers
+from m2m_pipeline.domain.change import Target
 from m2m_pipeline.domain.dates import effective_date_problem, parse_effective_date
 from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
 from m2m_pipeline.domain.reasons import ReasonCode
@@ -36,20 +37,15 @@ class NotProcessableError(Exception):
 
 
 def request_problems(
-    connection: Connection,
-    carriers: Carriers,
-    provider: ServiceProvider,
-    rate_plan: str,
-    communication_plan: str | None,
-    effective_date: date | None,
+    connection: Connection, carriers: Carriers, provider: ServiceProvider, target: Target
 ) -> list[Problem]:
     """What is wrong with the request as a whole, its devices aside. Asked at the door and again by the job."""
+    rate_plan, communication_plan = target.rate_plan, target.communication_plan
     problems: list[Problem] = []
     capabilities = carriers.capabilities(provider.integration_type)
     if capabilities is None:
-        message = (
-            f'Service provider "{provider.name}" is of type "{provider.integration_type}", which no adapter serves.'
-        )
+        kind = provider.integration_type
+        message = f'Service provider "{provider.name}" is of type "{kind}", which no adapter serves.'
         problems.append(Problem(ReasonCode.PROVIDER_UNSUPPORTED, message, "provider", provider.name))
     if rate_plan and not accounts.has_rate_plan(connection, provider.id, rate_plan):
         message = f'"{shown(rate_plan)}" is no rate plan of "{provider.name}".'
@@ -58,9 +54,9 @@ def request_problems(
         message = f'"{shown(communication_plan)}" is no communication plan of "{provider.name}".'
         value = shown(communication_plan)
         problems.append(Problem(ReasonCode.COMMUNICATION_PLAN_UNKNOWN, message, "communication_plan", value))
-    if effective_date and capabilities:
+    if target.effective_date and capabilities:
         today = datetime.now(UTC).date()
-        fault = effective_date_problem(effective_date, today, capabilities.effective_date_horizon_days)
+        fault = effective_date_problem(target.effective_date, today, capabilities.effective_date_horizon_days)
         problems.extend([fault] if fault else [])
     return problems
 
@@ -116,7 +112,7 @@ class Submission:
             return None
         bulk_change_id, digest = known
         if digest != request.digest:
-            message = f'The idempotency key "{shown(key)}" belongs to bulk change {bulk_change_id}, which asks for something else.'
+            message = f'Key "{shown(key)}" belongs to bulk change {bulk_change_id}, which is another request.'
             raise RequestRejectedError(
                 [Problem(ReasonCode.IDEMPOTENCY_CONFLICT, message, "idempotency_key", shown(key))]
             )
@@ -173,7 +169,8 @@ class Submission:
         if len(request.devices) > tenant.max_devices:
             message = f"{len(request.devices)} devices; tenant {tenant.name} may send {tenant.max_devices} at once."
             raise RequestRejectedError([*problems, Problem(ReasonCode.TOO_MANY_DEVICES, message, "devices")])
-        problems += request_problems(tx, self._carriers, provider, request.rate_plan, request.communication_plan, day)
+        target = Target(request.rate_plan, request.communication_plan, day)
+        problems += request_problems(tx, self._carriers, provider, target)
         found = inventory.find_known(tx, provider.id, request.devices)
         known = {iccid: device.device_id for iccid, device in found.items()}
         held = {i: d.open_bulk_change_id for i, d in found.items() if d.open_bulk_change_id is not None}
@@ -207,7 +204,7 @@ def _shape_problems(request: BulkChangeRequest) -> list[Problem]:
 def _provider(tx: Connection, tenant: Tenant | None, request: BulkChangeRequest) -> ServiceProvider | None:
     if tenant is None or (request.provider is None and request.service_provider_id is None):
         return None
-    return accounts.find_provider(tx, tenant.id, name=request.provider, id=request.service_provider_id)
+    return accounts.find_provider(tx, tenant.id, name=request.provider, provider_id=request.service_provider_id)
 
 
 def _no_provider(tenant_name: str, request: BulkChangeRequest) -> Problem:

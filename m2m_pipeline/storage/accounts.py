@@ -44,15 +44,17 @@ def find_tenant(connection: Connection, name: str) -> Tenant | None:
 
 
 def find_provider(
-    connection: Connection, tenant_id: int, *, name: str | None = None, id: int | None = None
+    connection: Connection, tenant_id: int, *, name: str | None = None, provider_id: int | None = None
 ) -> ServiceProvider | None:
     """The tenant's service provider of that name or id, or None."""
     row = connection.execute(
         text(
-            f"SELECT {_PROVIDER_COLUMNS} FROM m2m.service_provider "
-            "WHERE tenant_id = :tenant AND (name = :name OR id = :id)"
+            f"""
+            SELECT {_PROVIDER_COLUMNS} FROM m2m.service_provider
+            WHERE tenant_id = :tenant AND (name = :name OR id = :id)
+            """
         ),
-        {"tenant": tenant_id, "name": name, "id": id},
+        {"tenant": tenant_id, "name": name, "id": provider_id},
     ).first()
     return _provider(row) if row else None
 
@@ -70,8 +72,10 @@ def insert_provider(connection: Connection, tenant_id: int, name: str, integrati
     """Add a service provider with the default limits (writes disabled); its id."""
     return connection.execute(
         text(
-            "INSERT INTO m2m.service_provider (tenant_id, name, integration_type, base_url) "
-            "VALUES (:tenant, :name, :integration_type, :base_url) RETURNING id"
+            """
+            INSERT INTO m2m.service_provider (tenant_id, name, integration_type, base_url)
+            VALUES (:tenant, :name, :integration_type, :base_url) RETURNING id
+            """
         ),
         {"tenant": tenant_id, "name": name, "integration_type": integration_type, "base_url": base_url},
     ).scalar_one()
@@ -81,9 +85,12 @@ def update_provider(connection: Connection, provider: ServiceProvider) -> None:
     """Store everything that may change of a service provider."""
     connection.execute(
         text(
-            "UPDATE m2m.service_provider SET integration_type = :integration_type, base_url = :base_url, "
-            "calls_per_second = :calls_per_second, in_flight = :in_flight, verify = :verify, "
-            "writes_enabled = :writes_enabled, updated_at = clock_timestamp() WHERE id = :id AND tenant_id = :tenant"
+            """
+            UPDATE m2m.service_provider SET integration_type = :integration_type, base_url = :base_url,
+            calls_per_second = :calls_per_second, in_flight = :in_flight, verify = :verify,
+            writes_enabled = :writes_enabled, updated_at = clock_timestamp() WHERE id = :id
+            AND tenant_id = :tenant
+            """
         ),
         {
             "id": provider.id,
@@ -102,9 +109,11 @@ def store_credential(connection: Connection, provider: ServiceProvider, username
     """Store the sealed credential of a service provider, replacing the one before."""
     connection.execute(
         text(
-            "INSERT INTO m2m.carrier_credential (service_provider_id, tenant_id, username, ciphertext) "
-            "VALUES (:provider, :tenant, :username, :ciphertext) ON CONFLICT (service_provider_id) DO UPDATE "
-            "SET username = excluded.username, ciphertext = excluded.ciphertext, updated_at = clock_timestamp()"
+            """
+            INSERT INTO m2m.carrier_credential (service_provider_id, tenant_id, username, ciphertext)
+            VALUES (:provider, :tenant, :username, :ciphertext) ON CONFLICT (service_provider_id) DO UPDATE
+            SET username = excluded.username, ciphertext = excluded.ciphertext, updated_at = clock_timestamp()
+            """
         ),
         {"provider": provider.id, "tenant": provider.tenant_id, "username": username, "ciphertext": ciphertext},
     )
@@ -126,9 +135,11 @@ def store_plans(
     for table, names in (("carrier_rate_plan", rate_plans), ("communication_plan", communication_plans)):
         connection.execute(
             text(
-                f"INSERT INTO m2m.{table} (tenant_id, service_provider_id, name) "
-                "SELECT :tenant, :provider, name FROM unnest(CAST(:names AS text[])) AS name "
-                "ON CONFLICT (service_provider_id, name) DO UPDATE SET retired_at = NULL"
+                f"""
+                INSERT INTO m2m.{table} (tenant_id, service_provider_id, name)
+                SELECT :tenant, :provider, name FROM unnest(CAST(:names AS text[])) AS name
+                ON CONFLICT (service_provider_id, name) DO UPDATE SET retired_at = NULL
+                """
             ),
             {"tenant": provider.tenant_id, "provider": provider.id, "names": sorted(set(names))},
         )

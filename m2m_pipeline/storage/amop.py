@@ -28,11 +28,15 @@ def update(connection: Connection, ids: Sequence[int]) -> int:
     """Bring inventory and device changes to the new plan, both or neither; how many."""
     return connection.execute(
         text(
-            "WITH moved AS (UPDATE m2m.device d SET rate_plan = c.rate_plan, "
-            "communication_plan = coalesce(c.communication_plan, d.communication_plan), updated_at = clock_timestamp() "
-            "FROM m2m.device_change c WHERE c.id = ANY(:ids) AND d.id = c.device_id RETURNING c.id) "
-            "UPDATE m2m.device_change c SET status = 'PROCESSED', reason = NULL, message = NULL, "
-            "ended_at = clock_timestamp() FROM moved WHERE c.id = moved.id AND c.status IN ('APPLIED', 'AMOP_FAILED')"
+            """
+            WITH moved AS (UPDATE m2m.device d SET rate_plan = c.rate_plan,
+            communication_plan = coalesce(c.communication_plan, d.communication_plan),
+            updated_at = clock_timestamp()
+            FROM m2m.device_change c WHERE c.id = ANY(:ids) AND d.id = c.device_id RETURNING c.id)
+            UPDATE m2m.device_change c SET status = 'PROCESSED', reason = NULL, message = NULL,
+            ended_at = clock_timestamp() FROM moved WHERE c.id = moved.id
+            AND c.status IN ('APPLIED', 'AMOP_FAILED')
+            """
         ),
         {"ids": list(ids)},
     ).rowcount
@@ -42,8 +46,10 @@ def mark_failed(connection: Connection, id: int, why: str) -> None:  # noqa: A00
     """Remember that the carrier was changed and AMOP could not be."""
     connection.execute(
         text(
-            "UPDATE m2m.device_change SET status = 'AMOP_FAILED', reason = :reason, message = :message "
-            "WHERE id = :id AND status IN ('APPLIED', 'AMOP_FAILED')"
+            """
+            UPDATE m2m.device_change SET status = 'AMOP_FAILED', reason = :reason, message = :message
+            WHERE id = :id AND status IN ('APPLIED', 'AMOP_FAILED')
+            """
         ),
         {
             "id": id,

@@ -27,8 +27,12 @@ def write(
     """One entry about a bulk change or an account."""
     connection.execute(
         text(
-            "INSERT INTO m2m.audit_entry (tenant_id, kind, actor, outcome, service_provider_id, bulk_change_id, reason, message, request) "
-            "VALUES (:tenant, :kind, :actor, :outcome, :provider, :bulk_change, :reason, :message, CAST(:request AS jsonb))"
+            """
+            INSERT INTO m2m.audit_entry (tenant_id, kind, actor, outcome, service_provider_id, bulk_change_id,
+            reason, message, request)
+            VALUES (:tenant, :kind, :actor, :outcome, :provider, :bulk_change, :reason, :message,
+            CAST(:request AS jsonb))
+            """
         ),
         {
             "tenant": tenant_id,
@@ -51,16 +55,23 @@ def write_steps(connection: Connection, attempt: Attempt, steps: Sequence[Step])
         return
     connection.execute(
         text(
-            "INSERT INTO m2m.audit_entry (tenant_id, kind, actor, service_provider_id, bulk_change_id, device_change_id, iccid, "
-            "old_rate_plan, new_rate_plan, outcome, reason, message, request, response) "
-            "SELECT c.tenant_id, s.kind, :actor, c.service_provider_id, c.bulk_change_id, c.id, c.iccid, c.old_rate_plan, "
-            "c.rate_plan, s.outcome, s.reason, s.message, "
-            "jsonb_strip_nulls(jsonb_build_object('attempt', s.attempts, 'ratePlan', c.rate_plan, 'communicationPlan', c.communication_plan)), "
-            "jsonb_build_object('httpStatus', s.http_status, 'errorCode', s.carrier_code) "
-            "FROM unnest(CAST(:id AS bigint[]), CAST(:kind AS text[]), CAST(:outcome AS text[]), CAST(:reason AS text[]), "
-            "CAST(:message AS text[]), CAST(:http_status AS bigint[]), CAST(:carrier_code AS text[]), CAST(:attempts AS bigint[])) "
-            "AS s(id, kind, outcome, reason, message, http_status, carrier_code, attempts) "
-            "JOIN m2m.device_change c ON c.id = s.id"
+            """
+            INSERT INTO m2m.audit_entry (tenant_id, kind, actor, service_provider_id, bulk_change_id,
+            device_change_id, iccid,
+            old_rate_plan, new_rate_plan, outcome, reason, message, request, response)
+            SELECT c.tenant_id, s.kind, :actor, c.service_provider_id, c.bulk_change_id, c.id, c.iccid,
+            c.old_rate_plan,
+            c.rate_plan, s.outcome, s.reason, s.message,
+            jsonb_strip_nulls(jsonb_build_object('attempt', s.attempts, 'ratePlan', c.rate_plan,
+            'communicationPlan', c.communication_plan)),
+            jsonb_build_object('httpStatus', s.http_status, 'errorCode', s.carrier_code)
+            FROM unnest(CAST(:id AS bigint[]), CAST(:kind AS text[]), CAST(:outcome AS text[]),
+            CAST(:reason AS text[]),
+            CAST(:message AS text[]), CAST(:http_status AS bigint[]), CAST(:carrier_code AS text[]),
+            CAST(:attempts AS bigint[]))
+            AS s(id, kind, outcome, reason, message, http_status, carrier_code, attempts)
+            JOIN m2m.device_change c ON c.id = s.id
+            """
         ),
         {
             "actor": f"run {attempt.owner}",
@@ -89,12 +100,17 @@ def write_endings(connection: Connection, bulk_change_id: int, actor: str, batch
     """The missing entries of devices that have ended (in one batch, or in all); how many. Idempotent."""
     return connection.execute(
         text(
-            "INSERT INTO m2m.audit_entry (tenant_id, kind, actor, service_provider_id, bulk_change_id, device_change_id, iccid, "
-            "old_rate_plan, new_rate_plan, outcome, reason, message) "
-            f"SELECT c.tenant_id, {_ENDING_KIND}, :actor, c.service_provider_id, c.bulk_change_id, c.id, c.iccid, "
-            "c.old_rate_plan, CASE WHEN c.status IN ('PROCESSED', 'AMOP_FAILED') THEN c.rate_plan END, c.status, c.reason, c.message "
-            "FROM m2m.device_change c WHERE c.bulk_change_id = :id AND (CAST(:batch AS bigint) IS NULL OR c.batch = :batch) "
-            f"AND {_UNTOLD} ON CONFLICT DO NOTHING"
+            f"""
+            INSERT INTO m2m.audit_entry (tenant_id, kind, actor, service_provider_id, bulk_change_id,
+            device_change_id, iccid,
+            old_rate_plan, new_rate_plan, outcome, reason, message)
+            SELECT c.tenant_id, {_ENDING_KIND}, :actor, c.service_provider_id, c.bulk_change_id, c.id, c.iccid,
+            c.old_rate_plan, CASE WHEN c.status IN ('PROCESSED', 'AMOP_FAILED') THEN c.rate_plan END, c.status,
+            c.reason, c.message
+            FROM m2m.device_change c WHERE c.bulk_change_id = :id
+            AND (CAST(:batch AS bigint) IS NULL OR c.batch = :batch)
+            AND {_UNTOLD} ON CONFLICT DO NOTHING
+            """
         ),
         {"id": bulk_change_id, "actor": actor, "batch": batch},
     ).rowcount

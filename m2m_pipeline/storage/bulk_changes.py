@@ -63,10 +63,13 @@ def insert(connection: Connection, new: NewBulkChange) -> int:
     """Record a request as NEW; its id."""
     return connection.execute(
         text(
-            "INSERT INTO m2m.bulk_change (tenant_id, service_provider_id, status, rate_plan, communication_plan, "
-            "effective_date, batch_size, priority, requested_by, request, request_digest, idempotency_key) "
-            "VALUES (:tenant, :provider, 'NEW', :rate_plan, :communication_plan, :effective_date, :batch_size, :priority, "
-            ":requested_by, CAST(:request AS jsonb), :request_digest, :idempotency_key) RETURNING id"
+            """
+            INSERT INTO m2m.bulk_change (tenant_id, service_provider_id, status, rate_plan, communication_plan,
+            effective_date, batch_size, priority, requested_by, request, request_digest, idempotency_key)
+            VALUES (:tenant, :provider, 'NEW', :rate_plan, :communication_plan, :effective_date, :batch_size,
+            :priority,
+            :requested_by, CAST(:request AS jsonb), :request_digest, :idempotency_key) RETURNING id
+            """
         ),
         {
             "tenant": new.tenant_id,
@@ -89,8 +92,10 @@ def queue(connection: Connection, bulk_change_id: int) -> bool:
     return (
         connection.execute(
             text(
-                "UPDATE m2m.bulk_change SET status = 'QUEUED', attempt = attempt + 1, queued_at = clock_timestamp() "
-                "WHERE id = :id AND status = ANY(:sources)"
+                """
+                UPDATE m2m.bulk_change SET status = 'QUEUED', attempt = attempt + 1, queued_at = clock_timestamp()
+                WHERE id = :id AND status = ANY(:sources)
+                """
             ),
             {"id": bulk_change_id, "sources": sorted(bulk_change_sources(BulkChangeStatus.QUEUED))},
         ).rowcount
@@ -102,7 +107,10 @@ def find(connection: Connection, bulk_change_id: int, tenant_id: int | None = No
     """The bulk change of that id (of that tenant, where one is named), or None."""
     row = connection.execute(
         text(
-            f"SELECT {_COLUMNS} FROM m2m.bulk_change WHERE id = :id AND (CAST(:tenant AS bigint) IS NULL OR tenant_id = :tenant)"
+            f"""
+            SELECT {_COLUMNS} FROM m2m.bulk_change WHERE id = :id
+            AND (CAST(:tenant AS bigint) IS NULL OR tenant_id = :tenant)
+            """
         ),
         {"id": bulk_change_id, "tenant": tenant_id},
     ).first()
@@ -122,10 +130,12 @@ def list_queued(connection: Connection, limit: int) -> Sequence[QueuedBulkChange
     """The head of the queue: higher priority first, then first come, first served."""
     rows = connection.execute(
         text(
-            "SELECT b.id, b.attempt, b.priority, t.name AS tenant, p.name AS provider, p.id AS provider_id "
-            "FROM m2m.bulk_change b JOIN m2m.tenant t ON t.id = b.tenant_id "
-            "JOIN m2m.service_provider p ON p.id = b.service_provider_id "
-            "WHERE b.status = 'QUEUED' ORDER BY b.priority DESC, b.queued_at LIMIT :limit"
+            """
+            SELECT b.id, b.attempt, b.priority, t.name AS tenant, p.name AS provider, p.id AS provider_id
+            FROM m2m.bulk_change b JOIN m2m.tenant t ON t.id = b.tenant_id
+            JOIN m2m.service_provider p ON p.id = b.service_provider_id
+            WHERE b.status = 'QUEUED' ORDER BY b.priority DESC, b.queued_at LIMIT :limit
+            """
         ),
         {"limit": limit},
     )
@@ -142,13 +152,16 @@ def claim(connection: Connection, bulk_change_id: int, owner: str, lease_seconds
     """
     row = connection.execute(
         text(
-            "UPDATE m2m.bulk_change SET status = 'PROCESSING', "
-            "lease_token = lease_token + CASE WHEN status = 'PROCESSING' AND lease_owner = :owner THEN 0 ELSE 1 END, "
-            "lease_owner = :owner, lease_expires_at = clock_timestamp() + make_interval(secs => :seconds), "
-            "started_at = coalesce(started_at, clock_timestamp()) "
-            "WHERE id = :id AND (status = 'QUEUED' OR (status = 'PROCESSING' AND "
-            "(lease_owner = :owner OR lease_owner IS NULL OR lease_expires_at < clock_timestamp()))) "
-            "RETURNING tenant_id, lease_token"
+            """
+            UPDATE m2m.bulk_change SET status = 'PROCESSING',
+            lease_token = lease_token + CASE WHEN status = 'PROCESSING'
+            AND lease_owner = :owner THEN 0 ELSE 1 END,
+            lease_owner = :owner, lease_expires_at = clock_timestamp() + make_interval(secs => :seconds),
+            started_at = coalesce(started_at, clock_timestamp())
+            WHERE id = :id AND (status = 'QUEUED' OR (status = 'PROCESSING' AND
+            (lease_owner = :owner OR lease_owner IS NULL OR lease_expires_at < clock_timestamp())))
+            RETURNING tenant_id, lease_token
+            """
         ),
         {"id": bulk_change_id, "owner": owner, "seconds": lease_seconds},
     ).first()
@@ -160,8 +173,10 @@ def renew(connection: Connection, attempt: Attempt, lease_seconds: float) -> boo
     return (
         connection.execute(
             text(
-                "UPDATE m2m.bulk_change SET lease_expires_at = clock_timestamp() + make_interval(secs => :seconds) "
-                "WHERE id = :id AND lease_token = :token AND status = 'PROCESSING'"
+                """
+                UPDATE m2m.bulk_change SET lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
+                WHERE id = :id AND lease_token = :token AND status = 'PROCESSING'
+                """
             ),
             {"id": attempt.bulk_change_id, "token": attempt.token, "seconds": lease_seconds},
         ).rowcount
@@ -173,8 +188,10 @@ def release(connection: Connection, attempt: Attempt) -> None:
     """Give the lease back, so that the next attempt need not wait for it to run out."""
     connection.execute(
         text(
-            "UPDATE m2m.bulk_change SET lease_owner = NULL, lease_expires_at = NULL "
-            "WHERE id = :id AND lease_token = :token AND status = 'PROCESSING'"
+            """
+            UPDATE m2m.bulk_change SET lease_owner = NULL, lease_expires_at = NULL
+            WHERE id = :id AND lease_token = :token AND status = 'PROCESSING'
+            """
         ),
         {"id": attempt.bulk_change_id, "token": attempt.token},
     )
@@ -200,8 +217,10 @@ def end(connection: Connection, attempt: Attempt, status: BulkChangeStatus) -> N
     """End the bulk change and give the lease back."""
     connection.execute(
         text(
-            "UPDATE m2m.bulk_change SET status = :status, finished_at = clock_timestamp(), lease_owner = NULL, "
-            "lease_expires_at = NULL WHERE id = :id AND status = ANY(:sources)"
+            """
+            UPDATE m2m.bulk_change SET status = :status, finished_at = clock_timestamp(), lease_owner = NULL,
+            lease_expires_at = NULL WHERE id = :id AND status = ANY(:sources)
+            """
         ),
         {"id": attempt.bulk_change_id, "status": status.value, "sources": sorted(bulk_change_sources(status))},
     )

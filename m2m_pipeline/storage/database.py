@@ -73,8 +73,10 @@ class Database:
         with self.begin() as connection:
             held = connection.execute(
                 text(
-                    "SELECT 1 FROM m2m.bulk_change "
-                    "WHERE id = :id AND lease_token = :token AND status = 'PROCESSING' FOR NO KEY UPDATE"
+                    """
+                    SELECT 1 FROM m2m.bulk_change
+                    WHERE id = :id AND lease_token = :token AND status = 'PROCESSING' FOR NO KEY UPDATE
+                    """
                 ),
                 {"id": attempt.bulk_change_id, "token": attempt.token},
             ).first()

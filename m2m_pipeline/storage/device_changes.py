@@ -1,4 +1,4 @@
-"""Device changes: set-based moves along the transition table, each guarded by its sources in the WHERE."""
+"""Device changes: their moves along the transition table, each guarded by its sources in the WHERE, and their sums."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.change import BulkChange, DeviceWork, RequestedRow, Step
-from m2m_pipeline.domain.reasons import REASONS, ReasonCode
-from m2m_pipeline.domain.status import FINISHABLE_DEVICES, OPEN_DEVICES, SETTLED_DEVICES, DeviceStatus, device_sources
+from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.domain.status import FINISHABLE_DEVICES, SETTLED_DEVICES, DeviceStatus, device_sources
 
 ITERATION_ROWS = 5_000
 
@@ -28,13 +28,17 @@ def insert_rows(connection: Connection, bulk_change: BulkChange, rows: Sequence[
     """Record the rows of a request, open or ended at the door."""
     connection.execute(
         text(
-            "INSERT INTO m2m.device_change (tenant_id, service_provider_id, bulk_change_id, rate_plan, communication_plan, "
-            "row_number, iccid, device_id, status, reason, message, ended_at) "
-            "SELECT :tenant, :provider, :bulk_change, :rate_plan, :communication_plan, r.row_number, r.iccid, r.device_id, "
-            "r.status, r.reason, r.message, CASE WHEN r.status = ANY(:settled) THEN clock_timestamp() END "
-            "FROM unnest(CAST(:row_number AS bigint[]), CAST(:iccid AS text[]), CAST(:device_id AS bigint[]), "
-            "CAST(:status AS text[]), CAST(:reason AS text[]), CAST(:message AS text[])) "
-            "AS r(row_number, iccid, device_id, status, reason, message)"
+            """
+            INSERT INTO m2m.device_change (tenant_id, service_provider_id, bulk_change_id, rate_plan,
+            communication_plan,
+            row_number, iccid, device_id, status, reason, message, ended_at)
+            SELECT :tenant, :provider, :bulk_change, :rate_plan, :communication_plan, r.row_number, r.iccid,
+            r.device_id,
+            r.status, r.reason, r.message, CASE WHEN r.status = ANY(:settled) THEN clock_timestamp() END
+            FROM unnest(CAST(:row_number AS bigint[]), CAST(:iccid AS text[]), CAST(:device_id AS bigint[]),
+            CAST(:status AS text[]), CAST(:reason AS text[]), CAST(:message AS text[]))
+            AS r(row_number, iccid, device_id, status, reason, message)
+            """
         ),
         {
             "tenant": bulk_change.tenant_id,
@@ -53,71 +57,19 @@ def insert_rows(connection: Connection, bulk_change: BulkChange, rows: Sequence[
     )
 
 
-def fill_details(connection: Connection, bulk_change_id: int) -> None:
-    """Write the old plan of each device from the inventory, as it is before anything is sent. Idempotent."""
-    connection.execute(
-        text(
-            "UPDATE m2m.device_change c SET old_rate_plan = d.rate_plan, old_communication_plan = d.communication_plan, "
-            "device_id = d.id FROM m2m.device d WHERE c.bulk_change_id = :id AND c.status = 'PENDING' AND c.attempts = 0 "
-            "AND d.service_provider_id = c.service_provider_id AND d.iccid = c.iccid"
-        ),
-        {"id": bulk_change_id},
-    )
-
-
-def end_without_call(
-    connection: Connection, bulk_change_id: int, reason: ReasonCode, status: DeviceStatus, condition: str
-) -> int:
-    """End the PENDING devices for which `condition` (SQL on device_change `c`) holds; how many."""
-    return connection.execute(
-        text(
-            "UPDATE m2m.device_change c SET status = :status, reason = :reason, message = :message, "
-            f"ended_at = clock_timestamp() WHERE c.bulk_change_id = :id AND c.status = 'PENDING' AND ({condition})"
-        ),
-        {
-            "id": bulk_change_id,
-            "status": status.value,
-            "reason": reason.value,
-            "message": f"Not sent: {REASONS[reason].title}.",
-        },
-    ).rowcount
-
-
-def end_unsent(connection: Connection, bulk_change_id: int, reason: ReasonCode) -> int:
-    """End every device that was never sent, because of a reason that holds for all; how many."""
-    return end_without_call(connection, bulk_change_id, reason, DeviceStatus.REFUSED, "true")
-
-
-def assign_batches(connection: Connection, bulk_change_id: int, size: int) -> Sequence[tuple[int, int, str]]:
-    """Number the unsettled devices into batches of `size`; (number, devices, first ICCID) of each."""
-    connection.execute(
-        text(
-            "UPDATE m2m.device_change c SET batch = n.batch FROM (SELECT id, "
-            "1 + (row_number() OVER (ORDER BY row_number) - 1) / :size AS batch FROM m2m.device_change "
-            "WHERE bulk_change_id = :id AND status = ANY(:open)) n WHERE c.id = n.id"
-        ),
-        {"id": bulk_change_id, "size": size, "open": sorted(OPEN_DEVICES)},
-    )
-    rows = connection.execute(
-        text(
-            "SELECT batch, count(*) AS devices, min(iccid) AS first FROM m2m.device_change "
-            "WHERE bulk_change_id = :id AND status = ANY(:open) GROUP BY batch ORDER BY batch"
-        ),
-        {"id": bulk_change_id, "open": sorted(OPEN_DEVICES)},
-    )
-    return [(row.batch, row.devices, row.first) for row in rows]
-
-
 def load_work(connection: Connection, bulk_change_id: int, batch: int) -> Sequence[DeviceWork]:
-    """The devices of a batch that the carrier step still has to bring to an end. An effective date that has come is none."""
+    """The devices of a batch that the carrier step has to bring to an end. An effective date that has come is none."""
     rows = connection.execute(
         text(
-            "SELECT c.id, c.iccid, c.status, c.old_rate_plan, c.old_communication_plan, c.rate_plan, c.communication_plan, "
-            "CASE WHEN b.effective_date > CAST(clock_timestamp() AS date) THEN b.effective_date END AS effective_date, "
-            "c.attempts, c.sent_at FROM m2m.device_change c JOIN m2m.bulk_change b ON b.id = c.bulk_change_id "
-            "WHERE c.bulk_change_id = :id AND c.batch = :batch AND (c.status IN ('PENDING', 'SENDING') "
-            "OR (c.status = 'UNCONFIRMED' AND c.reason IS DISTINCT FROM 'SCHEDULED') "
-            "OR (c.status = 'APPLIED' AND c.verified_at IS NULL)) ORDER BY c.row_number"
+            """
+            SELECT c.id, c.iccid, c.status, c.old_rate_plan, c.old_communication_plan, c.rate_plan,
+            c.communication_plan,
+            CASE WHEN b.effective_date > CAST(clock_timestamp() AS date) THEN b.effective_date END AS effective_date,
+            c.attempts, c.sent_at FROM m2m.device_change c JOIN m2m.bulk_change b ON b.id = c.bulk_change_id
+            WHERE c.bulk_change_id = :id AND c.batch = :batch AND (c.status IN ('PENDING', 'SENDING')
+            OR (c.status = 'UNCONFIRMED' AND c.reason IS DISTINCT FROM 'SCHEDULED')
+            OR (c.status = 'APPLIED' AND c.verified_at IS NULL)) ORDER BY c.row_number
+            """
         ),
         {"id": bulk_change_id, "batch": batch},
     )
@@ -142,8 +94,11 @@ def mark_sending(connection: Connection, ids: Sequence[int]) -> None:
     """Commit the intent before the calls leave: from here on a crash is an unknown outcome, never a forgotten one."""
     moved = connection.execute(
         text(
-            "UPDATE m2m.device_change SET status = 'SENDING', attempts = attempts + 1, sent_at = clock_timestamp() "
-            "WHERE id = ANY(:ids) AND status = ANY(:sources)"
+            """
+            UPDATE m2m.device_change
+            SET status = 'SENDING', attempts = attempts + 1, sent_at = clock_timestamp()
+            WHERE id = ANY(:ids) AND status = ANY(:sources)
+            """
         ),
         {"ids": list(ids), "sources": sorted(device_sources(DeviceStatus.SENDING))},
     ).rowcount
@@ -162,14 +117,17 @@ def take_steps(connection: Connection, steps: Sequence[Step]) -> None:
         chosen = [step for step in steps if step.status is status]
         moved = connection.execute(
             text(
-                "UPDATE m2m.device_change c SET status = :status, reason = s.reason, message = s.message, "
-                "http_status = s.http_status, carrier_code = s.carrier_code, attempts = s.attempts, "
-                "verified_at = CASE WHEN s.verified THEN clock_timestamp() ELSE c.verified_at END, "
-                "ended_at = CASE WHEN :status = ANY(:settled) THEN clock_timestamp() END "
-                "FROM unnest(CAST(:id AS bigint[]), CAST(:reason AS text[]), CAST(:message AS text[]), "
-                "CAST(:http_status AS bigint[]), CAST(:carrier_code AS text[]), CAST(:verified AS boolean[]), "
-                "CAST(:attempts AS bigint[])) AS s(id, reason, message, http_status, carrier_code, verified, attempts) "
-                "WHERE c.id = s.id AND (c.status = ANY(:sources) OR c.status = :status)"
+                """
+                UPDATE m2m.device_change c SET status = :status, reason = s.reason, message = s.message,
+                http_status = s.http_status, carrier_code = s.carrier_code, attempts = s.attempts,
+                verified_at = CASE WHEN s.verified THEN clock_timestamp() ELSE c.verified_at END,
+                ended_at = CASE WHEN :status = ANY(:settled) THEN clock_timestamp() END
+                FROM unnest(CAST(:id AS bigint[]), CAST(:reason AS text[]), CAST(:message AS text[]),
+                CAST(:http_status AS bigint[]), CAST(:carrier_code AS text[]), CAST(:verified AS boolean[]),
+                CAST(:attempts AS bigint[])) AS s(id, reason, message, http_status, carrier_code, verified,
+                attempts)
+                WHERE c.id = s.id AND (c.status = ANY(:sources) OR c.status = :status)
+                """
             ),
             {
                 "status": status.value,
@@ -200,9 +158,11 @@ def tally(connection: Connection, bulk_change_id: int) -> Sequence[Tally]:
     """The devices of a bulk change, counted by status and reason, most frequent first."""
     rows = connection.execute(
         text(
-            "SELECT status, reason, count(*) AS devices, (array_agg(iccid ORDER BY row_number))[1:5] AS examples, "
-            "min(carrier_code) AS carrier_code, min(message) AS message FROM m2m.device_change "
-            "WHERE bulk_change_id = :id GROUP BY status, reason ORDER BY count(*) DESC, status, reason"
+            """
+            SELECT status, reason, count(*) AS devices, (array_agg(iccid ORDER BY row_number))[1:5] AS examples,
+            min(carrier_code) AS carrier_code, min(message) AS message FROM m2m.device_change
+            WHERE bulk_change_id = :id GROUP BY status, reason ORDER BY count(*) DESC, status, reason
+            """
         ),
         {"id": bulk_change_id},
     )
@@ -226,8 +186,11 @@ def each_result(connection: Connection, bulk_change_id: int) -> Iterator[tuple[s
     """
     rows = connection.execution_options(yield_per=ITERATION_ROWS).execute(
         text(
-            "SELECT iccid, status, coalesce(old_rate_plan, ''), rate_plan, coalesce(carrier_code, ''), coalesce(message, '') "
-            "FROM m2m.device_change WHERE bulk_change_id = :id ORDER BY row_number"
+            """
+            SELECT iccid, status, coalesce(old_rate_plan, ''), rate_plan, coalesce(carrier_code, ''),
+            coalesce(message, '')
+            FROM m2m.device_change WHERE bulk_change_id = :id ORDER BY row_number
+            """
         ),
         {"id": bulk_change_id},
     )
@@ -236,7 +199,7 @@ def each_result(connection: Connection, bulk_change_id: int) -> Iterator[tuple[s
 
 
 class IllegalMoveError(Exception):
-    """Devices were not in a state from which the move is legal: the row was changed by somebody else, or it is a bug."""
+    """Devices were not in a state from which the move is legal: another writer was there, or it is a bug."""
 
     def __init__(self, status: DeviceStatus, count: int) -> None:
         super().__init__(

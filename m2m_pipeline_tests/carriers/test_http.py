@@ -3,17 +3,14 @@
 import asyncio
 import gzip
 import socket
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
-import httpx
 import pytest
 
 from m2m_pipeline.carriers.http import (
     DEFAULT_TIMEOUTS,
     MAX_RETRY_AFTER,
-    NEVER_SENT,
     CarrierHttp,
     Fate,
     HttpAnswer,
@@ -229,52 +226,3 @@ def test_retry_after_as_a_date_is_counted_from_now() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(minutes=2), usegmt=True)
 
     assert 110 < (_retry_after(date) or 0) <= 120
-
-
-def _subclasses(error: type[Exception]) -> Iterator[type[Exception]]:
-    for subclass in error.__subclasses__():
-        yield subclass
-        yield from _subclasses(subclass)
-
-
-JUDGED = {
-    httpx.ConnectError: NotSent,
-    httpx.PoolTimeout: NotSent,
-    httpx.UnsupportedProtocol: NotSent,
-    httpx.CloseError: LostAnswer,
-    httpx.ConnectTimeout: LostAnswer,
-    httpx.DecodingError: LostAnswer,
-    httpx.HTTPStatusError: LostAnswer,
-    httpx.LocalProtocolError: LostAnswer,
-    httpx.NetworkError: LostAnswer,
-    httpx.ProtocolError: LostAnswer,
-    httpx.ProxyError: LostAnswer,
-    httpx.ReadError: LostAnswer,
-    httpx.ReadTimeout: LostAnswer,
-    httpx.RemoteProtocolError: LostAnswer,
-    httpx.RequestError: LostAnswer,
-    httpx.TimeoutException: LostAnswer,
-    httpx.TooManyRedirects: LostAnswer,
-    httpx.TransportError: LostAnswer,
-    httpx.WriteError: LostAnswer,
-    httpx.WriteTimeout: LostAnswer,
-}
-
-
-def test_every_exception_of_httpx_has_been_judged() -> None:
-    # A new one is a lost answer until somebody has looked at it and written it down here.
-    assert set(_subclasses(httpx.HTTPError)) == set(JUDGED)
-    assert {error for error, fate in JUDGED.items() if fate is NotSent} == set(NEVER_SENT)
-
-
-@pytest.mark.parametrize(("error", "kind"), JUDGED.items())
-def test_no_exception_of_httpx_leaves_the_edge(
-    error: type[httpx.HTTPError], kind: type[Fate], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail(*_: object) -> None:
-        raise error.__new__(error, "said")
-
-    monkeypatch.setattr("httpx_aiohttp.AiohttpTransport.handle_async_request", fail)
-    (fate,) = asyncio.run(_put("http://127.0.0.1:9"))
-
-    assert isinstance(fate, kind)

@@ -196,6 +196,13 @@ def test_the_carriers_words_become_one_printable_line_of_200_characters(said: st
     assert outcome.answer.message == message
 
 
+def test_a_code_that_is_none_is_kept_as_one_printable_line() -> None:
+    outcome = _judged(_error(400, "\x00" + "1" * 500))
+
+    assert isinstance(outcome, Refused)
+    assert outcome.answer.carrier_code == "1" * 199 + "…"
+
+
 def test_a_page_is_never_quoted() -> None:
     outcome = _judged(HttpAnswer(502, HTML))
 

@@ -82,8 +82,7 @@ class JasperCarrier:
             return said
         if said.iccid != change.iccid:
             return Unconfirmed(replace(said.answer, message="a success that does not name this ICCID"))
-        # Cisco lists 202 for this call without saying when: what is not done yet is for the verification to
-        # see.
+        # The published description lists 202 for this call, and not what follows it: verification will see.
         return Applied(said.answer, pending=said.answer.http_status == HTTPStatus.ACCEPTED)
 
     async def read_device(self, iccid: str) -> DeviceReading | ReadFailure:

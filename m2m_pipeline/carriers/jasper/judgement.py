@@ -45,7 +45,7 @@ def judged(fate: Fate, secrets: Sequence[str]) -> Judgement:
 def _judged_answer(http: HttpAnswer, secrets: Sequence[str]) -> Judgement:
     text = _text(http.body)
     envelope = _envelope(text)
-    code = (envelope.error_code or None) if envelope else None
+    code = (_plain(envelope.error_code or "", secrets) or None) if envelope else None
     words = _plain(envelope.error_message or "", secrets) if envelope else ""
     answer = Answer(http.status, code, words or _without_words(http.status))
     known = ERRORS.get(code) if code else None
@@ -111,8 +111,8 @@ def _envelope(text: str) -> Envelope | None:
 
 
 def _plain(words: str, secrets: Sequence[str]) -> str:
-    """The carrier's words as one printable line of at most `MESSAGE_LENGTH` characters."""
-    for secret in secrets:
+    """The carrier's words, or code, as one printable line of at most `MESSAGE_LENGTH` characters."""
+    for secret in filter(None, secrets):
         words = words.replace(secret, "[redacted]")
     line = " ".join("".join(letter if letter.isprintable() else " " for letter in words).split())
     return line if len(line) <= MESSAGE_LENGTH else f"{line[: MESSAGE_LENGTH - 1]}…"

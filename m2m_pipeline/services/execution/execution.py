@@ -1,5 +1,7 @@
-"""The steps of an attempt, each a method that the run's graph names. Every step claims the lease anew, so that any
-selection of steps can be re-executed; every step does only what the rows say is still to be done.
+"""The steps of an attempt, each a method that the run's graph names.
+
+Every step claims the lease anew, so that any selection of steps can be re-executed, and does only what the rows say is
+still to be done.
 """
 
 import asyncio
@@ -11,9 +13,8 @@ from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.attempt import Attempt, NotClaimableError
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.carrier import Carriers
-from m2m_pipeline.domain.change import Batch, BulkChange
+from m2m_pipeline.domain.change import Batch, BulkChange, Target
 from m2m_pipeline.domain.problems import RequestRejectedError
-from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied, load_credential, open_carrier, probe, writes_denied
@@ -21,7 +22,7 @@ from m2m_pipeline.services.execution.devices import change_devices
 from m2m_pipeline.services.execution.workbench import Patience, Workbench
 from m2m_pipeline.services.reporting import ResultDocument, fold
 from m2m_pipeline.services.submission import request_problems
-from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes
+from m2m_pipeline.storage import accounts, audit, bulk_changes, details, device_changes
 from m2m_pipeline.storage.database import Database, retrying_transient
 from m2m_pipeline.storage.vault import Vault
 
@@ -81,7 +82,8 @@ class Execution:
                 bulk_change_id=bulk_change_id,
             )
             day = max(change.effective_date, datetime.now(UTC).date()) if change.effective_date else None
-            problems = request_problems(tx, self._carriers, provider, change.rate_plan, change.communication_plan, day)
+            target = Target(change.rate_plan, change.communication_plan, day)
+            problems = request_problems(tx, self._carriers, provider, target)
         if problems:
             message = " ".join(problem.message for problem in problems)
             finish.stop(self._database, attempt, problems[0].code, message)
@@ -90,12 +92,11 @@ class Execution:
 
     @retrying_transient
     def build_change_details(self, bulk_change_id: int, owner: str) -> dict[DeviceStatus, int]:
-        """Write each device's plan as it is now, and end the devices that need no call; devices by status. Idempotent."""
+        """Write down each device's plan, and end the devices that need no call; devices by status. Idempotent."""
         attempt = self.claim(bulk_change_id, owner)
         with self._database.fenced(attempt) as tx:
-            device_changes.fill_details(tx, bulk_change_id)
-            for reason, status, condition in _ENDS_WITHOUT_CALL:
-                device_changes.end_without_call(tx, bulk_change_id, reason, status, condition)
+            details.fill_details(tx, bulk_change_id)
+            details.end_without_call(tx, bulk_change_id)
             audit.write_endings(tx, bulk_change_id, f"run {owner}")
             change = bulk_changes.find(tx, bulk_change_id)
             assert change is not None
@@ -135,7 +136,7 @@ class Execution:
         with self._database.fenced(attempt) as tx:
             change = bulk_changes.find(tx, bulk_change_id)
             assert change is not None
-            cut = device_changes.assign_batches(tx, bulk_change_id, change.batch_size)
+            cut = details.assign_batches(tx, bulk_change_id, change.batch_size)
         return [
             Batch(bulk_change_id, number, size, first if change.batch_size == 1 else f"batch_{number:04d}")
             for number, size, first in cut
@@ -222,33 +223,11 @@ class Execution:
             await bench.carrier.close()
 
 
-# Which open devices end without a call, with the condition on the device change `c`; the first that fits counts.
-_ENDS_WITHOUT_CALL = (
-    (
-        ReasonCode.DEVICE_ROW_INVALID,
-        DeviceStatus.REFUSED,
-        "c.iccid !~ '^[0-9]{18,22}$' OR c.rate_plan = ''",
-    ),
-    (
-        ReasonCode.NOT_IN_INVENTORY,
-        DeviceStatus.REFUSED,
-        "NOT EXISTS (SELECT 1 FROM m2m.device d WHERE d.service_provider_id = c.service_provider_id "
-        "AND d.iccid = c.iccid)",
-    ),
-    (
-        ReasonCode.ALREADY_ON_PLAN,
-        DeviceStatus.SKIPPED,
-        "c.old_rate_plan = c.rate_plan "
-        "AND (c.communication_plan IS NULL OR c.communication_plan = c.old_communication_plan)",
-    ),
-)
-
-
 def _load(database: Database, attempt: Attempt) -> tuple[BulkChange, ServiceProvider]:
     with database.begin() as tx:
         change = bulk_changes.find(tx, attempt.bulk_change_id)
         assert change is not None
-        provider = accounts.find_provider(tx, change.tenant_id, id=change.service_provider_id)
+        provider = accounts.find_provider(tx, change.tenant_id, provider_id=change.service_provider_id)
         assert provider is not None
         return change, provider
 

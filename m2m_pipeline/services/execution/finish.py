@@ -7,7 +7,7 @@ from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import BulkChangeStatus, DeviceStatus
 from m2m_pipeline.services.reporting import ResultDocument, fold
-from m2m_pipeline.storage import audit, bulk_changes, device_changes
+from m2m_pipeline.storage import audit, bulk_changes, details, device_changes
 from m2m_pipeline.storage.database import Database, retrying_transient
 
 
@@ -39,7 +39,7 @@ def finish(database: Database, attempt: Attempt, rejected: bool = False) -> Resu
         change = bulk_changes.find(tx, attempt.bulk_change_id)
         assert change is not None
         if change.reason is not None:
-            device_changes.end_unsent(tx, change.id, change.reason)
+            details.end_unsent(tx, change.id, change.reason)
         unfinished = device_changes.count_unfinished(tx, change.id)
         if unfinished:
             raise OpenDevicesError(

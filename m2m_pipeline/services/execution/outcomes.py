@@ -1,4 +1,4 @@
-"""From what the carrier said of a device to the device's next state. Pure decisions; nothing is called or stored here."""
+"""From what the carrier said of a device to the device's next state: pure decisions, nothing is called or stored."""
 
 from typing import assert_never
 
@@ -46,12 +46,13 @@ def after_reading(device: DeviceWork, reading: DeviceReading | Refused, *, settl
     if confirms:
         return step.to(DeviceStatus.APPLIED, verified=True)
     if not _shows_old_plan(device, reading):
-        seen = (
-            f'The carrier shows the rate plan "{reading.rate_plan}", communication plan "{reading.communication_plan}".'
-        )
-        return step.to(DeviceStatus.REFUSED, ReasonCode.PLAN_CONFLICT, seen)
-    if not settled:
-        return None
+        plans = f'rate plan "{reading.rate_plan}", communication plan "{reading.communication_plan}"'
+        return step.to(DeviceStatus.REFUSED, ReasonCode.PLAN_CONFLICT, f"The carrier shows {plans}.")
+    return _not_applied(device, reading, step) if settled else None
+
+
+def _not_applied(device: DeviceWork, reading: DeviceReading, step: "_Stepper") -> Step:
+    """What follows when the carrier has had its time and the device is still on its old plan."""
     if device.status is DeviceStatus.APPLIED:
         message = f'The carrier accepted the change but still shows the rate plan "{reading.rate_plan}".'
         return step.to(DeviceStatus.REFUSED, ReasonCode.ACCEPTED_NOT_APPLIED, message)
@@ -74,7 +75,7 @@ def scheduled(device: DeviceWork) -> Step:
 
 
 def _shows_old_plan(device: DeviceWork, reading: DeviceReading) -> bool:
-    """Whether neither plan has moved, or only one of the two that were asked for: then the change is still under way."""
+    """Whether neither plan has moved, or only one of the two that were asked for: it may be under way."""
     rate_plan_known = reading.rate_plan in {device.old_rate_plan, device.rate_plan}
     communication_plan_known = device.communication_plan is None or reading.communication_plan in {
         device.old_communication_plan,

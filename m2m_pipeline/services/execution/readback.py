@@ -12,7 +12,7 @@ from m2m_pipeline.services.execution.outcomes import after_reading, scheduled, u
 from m2m_pipeline.services.execution.workbench import Workbench
 
 CLOCK_SKEW = timedelta(minutes=5)
-"""How far the carrier's clock may differ from ours before the device list misses our changes (they are then read alone)."""
+"""How far the carrier's clock may lag ours before its list misses our changes (they are then read alone)."""
 
 PAGES_WORTH_IT = 3
 """Below so many devices, reading each costs no more than listing."""

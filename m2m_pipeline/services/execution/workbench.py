@@ -142,6 +142,6 @@ async def keep_lease(database: Database, attempt: Attempt, lease_seconds: float)
         with database.begin() as tx:
             return bulk_changes.renew(tx, attempt, lease_seconds)
 
-    while await asyncio.to_thread(renew):
+    while await asyncio.to_thread(renew):  # noqa: ASYNC110 -- the lease is the database's: there is no event to wait for
         await asyncio.sleep(lease_seconds / 3)
     raise LeaseLostError(attempt)

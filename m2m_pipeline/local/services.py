@@ -1,0 +1,240 @@
+"""`m2m up`: everything that the platform needs, on one machine, started and ended together."""
+
+import json
+import os
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Self
+
+import httpx
+
+import m2m_pipeline
+from m2m_pipeline.local.databases import Databases, embedded_databases, external_databases
+from m2m_pipeline.local.errors import LocalServiceError
+from m2m_pipeline.local.children import tail
+from m2m_pipeline.local.ports import LOOPBACK, free_port
+from m2m_pipeline.local.postgres import EmbeddedPostgres
+from m2m_pipeline.local.processes import ChildProcess, Supervisor
+from m2m_pipeline.local.readiness import missing_at_daemon, missing_at_simulator, missing_at_webserver
+from m2m_pipeline.local.state import Addresses, RunningServices, encryption_keys, exclusive
+
+_READY_SECONDS = 180.0
+_LOOK_SECONDS = 0.2
+_DAGSTER_PORT = 3000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalOptions:
+    """What to run, and where to keep it."""
+
+    state_dir: Path
+    simulator_arguments: Sequence[str] | None = ()
+    """Of `python -m m2m_pipeline.simulator`, beyond the address; None runs no simulator."""
+    durable: bool = True
+    """False (demo, tests): quicker, but a crash of the machine loses the embedded database."""
+
+
+class LocalServices:
+    """PostgreSQL (unless M2M_DATABASE_URL names one), the simulator, Dagster's webserver and daemon.
+
+    A context manager: inside, all are ready, and a dead one is started again; afterwards no process is left, nor if
+    this process is killed. Entering raises LocalServiceError when one is not ready in time, with the end of its log.
+    """
+
+    def __init__(self, options: LocalOptions) -> None:
+        self._options = options
+        self._state = options.state_dir.absolute()
+        self._running: RunningServices | None = None
+        self._ending = ExitStack()
+
+    @property
+    def addresses(self) -> Addresses:
+        """Where the services are. Raises LocalServiceError outside the context."""
+        return self._entered().addresses
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables with which other processes use the services. Raises LocalServiceError outside the context."""
+        return self._entered().environment
+
+    def __enter__(self) -> Self:
+        """Start all services and return when they are ready."""
+        with ExitStack() as ending:
+            ending.enter_context(exclusive(self._state))
+            supervisor = ending.enter_context(Supervisor())
+            running = _Start(self._options, self._state, supervisor).run()
+            running.write(self._state)
+            self._running = running
+            self._ending = ending.pop_all()
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        """End all services."""
+        self._running = None
+        self._ending.close()
+
+    def _entered(self) -> RunningServices:
+        if self._running is None:
+            raise LocalServiceError(f"services of {self._state}: they do not run now: use `with LocalServices(...)`")
+        return self._running
+
+
+class _Start:
+    """One start of all services, as parallel as their needs allow."""
+
+    def __init__(self, options: LocalOptions, state: Path, supervisor: Supervisor) -> None:
+        self._options = options
+        self._state = state
+        self._supervisor = supervisor
+        self._began = time.time()
+        self._deadline = time.monotonic() + _READY_SECONDS
+        self._workspace = _project_file("workspace.yaml")
+        self._home = state / "dagster"
+        self._logs = state / "logs"
+
+    def run(self) -> RunningServices:
+        self._home.mkdir(mode=0o700, exist_ok=True)
+        self._logs.mkdir(mode=0o700, exist_ok=True)
+        shutil.copyfile(_project_file("dagster.yaml"), self._home / "dagster.yaml")
+        simulator_url = self._start_simulator()
+        databases = self._start_database()
+        environment = {
+            "M2M_STATE_DIR": str(self._state),
+            "M2M_DATABASE_URL": databases.business,
+            "M2M_DAGSTER_DATABASE_URL": databases.dagster,
+            "M2M_ENCRYPTION_KEYS": encryption_keys(self._state),
+            "DAGSTER_HOME": str(self._home),
+            "DAGSTER_DISABLE_TELEMETRY": "1",
+        }
+        dagster_url = self._start_webserver(environment)
+        from m2m_pipeline.storage.migrate import upgrade  # noqa: PLC0415 - in the time that the webserver needs
+
+        upgrade(databases.business)
+        self._start_daemon(environment)
+        self._await_readiness(dagster_url, simulator_url)
+        return RunningServices(os.getpid(), Addresses(databases.business, dagster_url, simulator_url), environment)
+
+    def _start_database(self) -> Databases:
+        if url := os.environ.get("M2M_DATABASE_URL"):
+            return external_databases(url)
+        server = EmbeddedPostgres(self._state / "postgres", durable=self._options.durable)
+        started = self._supervisor.start(server)
+        started.result(self._deadline - time.monotonic())
+        return embedded_databases(server)
+
+    def _start_simulator(self) -> str | None:
+        if self._options.simulator_arguments is None:
+            return None
+        port = free_port()  # chosen here: after a crash it comes back where its clients look for it
+        arguments = ["--host", LOOPBACK, "--port", str(port), *self._options.simulator_arguments]
+        self._start_module("simulator", ["m2m_pipeline.simulator", *arguments], {})
+        return f"http://{LOOPBACK}:{port}"
+
+    def _start_webserver(self, environment: dict[str, str]) -> str:
+        port = free_port(_DAGSTER_PORT)
+        module = ["dagster_webserver", "-h", LOOPBACK, "-p", str(port), "-w", str(self._workspace)]
+        self._start_module("dagster-webserver", module, environment)
+        return f"http://{LOOPBACK}:{port}"
+
+    def _start_daemon(self, environment: dict[str, str]) -> None:
+        self._start_module("dagster-daemon", ["dagster._daemon", "run", "-w", str(self._workspace)], environment)
+
+    def _start_module(self, name: str, module: Sequence[str], environment: dict[str, str]) -> Future[None]:
+        log = self._log(name)
+        if log.exists():
+            log.replace(log.with_suffix(".log.1"))
+        return self._supervisor.start(
+            ChildProcess(
+                name,
+                [sys.executable, "-m", *module],
+                cwd=self._workspace.parent,
+                log=log,
+                environment={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+                mark=self._supervisor.mark,
+            )
+        )
+
+    def _log(self, name: str) -> Path:
+        return self._logs / f"{name}.log"
+
+    def _await_readiness(self, dagster_url: str, simulator_url: str | None) -> None:
+        with httpx.Client(timeout=10, trust_env=False) as client:
+            questions: dict[str, Callable[[], str | None]] = {
+                "dagster-webserver": lambda: missing_at_webserver(client, dagster_url),
+                "dagster-daemon": lambda: missing_at_daemon(client, dagster_url, self._began),
+            }
+            if simulator_url is not None:
+                questions["simulator"] = lambda: missing_at_simulator(client, simulator_url)
+            for name, missing in questions.items():
+                while (reason := missing()) is not None:
+                    if self._supervisor.deaths:
+                        raise LocalServiceError(f"{self._supervisor.deaths[0]}\n{self._last_words(name)}")
+                    if time.monotonic() > self._deadline:
+                        raise LocalServiceError(
+                            f"{name}: not ready after {_READY_SECONDS:g} s ({reason})\n{self._last_words(name)}"
+                        )
+                    time.sleep(_LOOK_SECONDS)
+
+    def _last_words(self, name: str) -> str:
+        log = self._log(name)
+        return f"the end of {log}:\n{tail(log)}"
+
+
+class _StopRequested(BaseException):  # noqa: N818 - not an error
+    """SIGINT, SIGTERM or SIGHUP arrived."""
+
+
+class _Signals:
+    """Interrupts the main thread once; what follows must be able to end the services undisturbed."""
+
+    def __init__(self) -> None:
+        self.received = False
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # nohup ignores SIGHUP, and a shell's background job SIGINT; the latter we want all the same.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._receive)
+
+    def _receive(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.received:
+            self.received = True
+            raise _StopRequested
+
+
+def up(options: LocalOptions, *, json_output: bool = False) -> None:
+    """Run the services in the foreground until SIGINT or SIGTERM, then end them all; for the main thread.
+
+    When all are ready prints their addresses, as one line of JSON if `json_output`.
+    Raises LocalServiceError if one does not become ready, or if the services of this state directory run already.
+    """
+    signals = _Signals()
+    try:
+        with LocalServices(options) as services:
+            addresses = services.addresses.as_dict()
+            if json_output:
+                text = json.dumps(addresses)
+            else:
+                text = "\n".join(f"{name:14} {url}" for name, url in addresses.items())
+            sys.stdout.write(text + "\n")
+            sys.stdout.flush()
+            while not signals.received:
+                time.sleep(_LOOK_SECONDS)
+    except _StopRequested:
+        pass
+
+
+def _project_file(name: str) -> Path:
+    candidates = [Path.cwd() / name, Path(m2m_pipeline.__file__).parent.parent / name]
+    for candidate in candidates:
+        if candidate.exists():
+            return candidate
+    raise LocalServiceError(
+        f"{name}: neither {candidates[0]} nor {candidates[1]} exists: run it in the project's root directory"
+    )
