@@ -1,13 +1,10 @@
-"""The environment, typed. Read here and nowhere else; `SETTINGS` in the README is made from these fields."""
+"""The environment, typed. Read here and nowhere else; the table in the README is made from these fields."""
 
-import json
 import os
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
 SERVICES_FILE = "services.json"
 """Where `m2m up` writes the environment of the running services, below the state directory."""
@@ -17,16 +14,16 @@ class MissingSettingError(Exception):
     """A setting is missing or wrong. The message gives its name, what it must be, and an example."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What the operator configures. Every field is the environment variable `M2M_` + its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="M2M_", extra="ignore", frozen=True)
+    model_config = ConfigDict(frozen=True)
 
     database_url: SecretStr = Field(
         description="PostgreSQL ≥ 15 that holds the business data",
         examples=["postgresql+psycopg://m2m:PASSWORD@127.0.0.1:5432/m2m"],
     )
-    encryption_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    encryption_keys: tuple[SecretStr, ...] = Field(
         default=(),
         description="Fernet keys for carrier credentials, comma separated, the newest first",
         examples=["`m2m key generate` prints one"],
@@ -80,30 +77,21 @@ def state_dir() -> Path:
     return Path(os.environ.get("M2M_STATE_DIR", ".m2m")).absolute()
 
 
-@cache
-def load_settings() -> Settings:
-    """The settings of this process: the environment, else the services that `m2m up` runs in the state directory.
+def load_settings(running: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process: the environment, else those that running local services published.
+
+    `running` holds `M2M_*` variables, which the environment overrides.
 
     Raises:
         MissingSettingError: naming each setting that is missing or wrong, what it must be, and an example.
 
     """
-    values = {name.removeprefix("M2M_").lower(): text for name, text in running_environment().items()}
-    fallback = {name: text for name, text in values.items() if f"M2M_{name.upper()}" not in os.environ}
+    given = {**(running or {}), **os.environ}
+    fields = {name: given[f"M2M_{name.upper()}"] for name in Settings.model_fields if f"M2M_{name.upper()}" in given}
     try:
-        return Settings(**fallback)  # pyright: ignore[reportArgumentType] -- strings are what pydantic parses here
+        return Settings.model_validate(fields)
     except ValidationError as error:
         raise MissingSettingError(_explained(error)) from None
-
-
-def running_environment() -> dict[str, str]:
-    """The `M2M_*` variables that the running `m2m up` of the state directory published; empty if none runs."""
-    try:
-        published: object = json.loads((state_dir() / SERVICES_FILE).read_text())
-    except (FileNotFoundError, PermissionError, json.JSONDecodeError):
-        return {}
-    environment = published.get("environment") if isinstance(published, dict) else None
-    return {str(name): str(text) for name, text in environment.items()} if isinstance(environment, dict) else {}
 
 
 def _explained(error: ValidationError) -> str:

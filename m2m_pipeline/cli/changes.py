@@ -86,7 +86,7 @@ def process(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "defa
 
 def status(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "default") -> None:
     """Show how far a bulk change is."""
-    from m2m_pipeline.cli.display import progress_line  # noqa: PLC0415
+    from m2m_pipeline.display import progress_line  # noqa: PLC0415
 
     with application() as services:
         document = services.reporting.document(tenant, bulk_change_id)
@@ -126,13 +126,13 @@ def _from_file(file: Path) -> dict[str, object]:
 
 
 def _follow(services: "Application", tenant: str, bulk_change_id: int, *, quiet: bool) -> "ResultDocument":
-    from m2m_pipeline.cli.display import follow  # noqa: PLC0415
+    from m2m_pipeline.display import follow  # noqa: PLC0415
 
     return follow(lambda: services.reporting.document(tenant, bulk_change_id), quiet=quiet)
 
 
 def _print_document(document: "ResultDocument", *, as_json: bool) -> None:
-    from m2m_pipeline.cli.display import print_document  # noqa: PLC0415
+    from m2m_pipeline.display import print_document  # noqa: PLC0415
 
     if as_json:
         print(document.model_dump_json())

@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from m2m_pipeline.bootstrap import Application
+    from m2m_pipeline.settings import Settings
 
 Tenant = Annotated[str, typer.Option(help="The company whose devices these are.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, errors too.")]
@@ -20,13 +21,21 @@ ProviderName = Annotated[str, typer.Option("--provider", help="The service provi
 def application() -> "Generator[Application]":
     """The services, for one command."""
     from m2m_pipeline.bootstrap import build  # noqa: PLC0415 -- loads the database driver
-    from m2m_pipeline.settings import load_settings  # noqa: PLC0415
 
-    services = build(load_settings())
+    services = build(running_settings())
     try:
         yield services
     finally:
         services.close()
+
+
+def running_settings() -> "Settings":
+    """The environment's settings, else those of the local services that run in the state directory."""
+    from m2m_pipeline.local.state import running_services  # noqa: PLC0415
+    from m2m_pipeline.settings import load_settings, state_dir  # noqa: PLC0415
+
+    running = running_services(state_dir())
+    return load_settings(running.environment if running else None)
 
 
 def actor() -> str:

@@ -2,14 +2,16 @@
 
 import pytest
 
+from m2m_pipeline.carriers.jasper.adapter import CAPABILITIES
 from m2m_pipeline.carriers.registry import (
+    CarrierRegistry,
     InvalidBaseUrlError,
     build_carrier,
     canonical_integration,
     checked_base_url,
     supported_integrations,
 )
-from m2m_pipeline.domain.accounts import Credential
+from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
 from m2m_pipeline.domain.carrier import UnsupportedIntegrationError
 
 CREDENTIAL = Credential("anna", "5ecret")
@@ -38,6 +40,29 @@ def test_every_integration_type_has_an_adapter_that_declares_its_carrier(integra
 
     assert carrier.capabilities.devices_per_call == 1
     assert carrier.capabilities.effective_date_horizon_days == 180
+
+
+def test_the_engine_sees_what_a_carrier_can_do_before_it_has_a_credential() -> None:
+    registry = CarrierRegistry()
+
+    assert registry.capabilities("pod19") is CAPABILITIES
+    assert registry.capabilities("ThingSpace") is None
+
+
+def test_the_engine_opens_the_account_of_a_provider() -> None:
+    provider = ServiceProvider(
+        id=1,
+        tenant_id=1,
+        name="AT&T",
+        integration_type="POD19",
+        base_url="https://restapi19.att.com",
+        calls_per_second=5.0,
+        in_flight=1,
+        verify=VerifyMode.PAGES,
+        writes_enabled=True,
+    )
+
+    assert CarrierRegistry().open(provider, CREDENTIAL).capabilities is CAPABILITIES
 
 
 @pytest.mark.parametrize(

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES, DeviceStatus
-from m2m_pipeline.services.reporting import ReasonCount, ResultDocument
+from m2m_pipeline.services.reporting import ResultDocument
 
 POLL_SECONDS = 0.5
 _SHADES = {"PROCESSED": "green", "PARTIAL": "yellow", "FAILED": "red", "REJECTED": "red"}
@@ -48,24 +48,18 @@ def follow(read: Callable[[], ResultDocument], *, quiet: bool) -> ResultDocument
 
 def print_document(document: ResultDocument) -> None:
     """The result, grouped by reason."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     shade = _SHADES.get(document.status, "cyan")
     console.print(
-        f"Bulk change {document.id}: [bold {shade}]{document.status}[/]  "
-        f'{document.provider} → "{document.rate_plan}"  ({document.total} rows, {document.carrier_calls} carrier calls)'
+        f"Bulk change {document.id}: [bold {shade}]{document.status}[/]  {escape(document.provider)} → "
+        f'"{escape(document.rate_plan)}"  ({document.total} rows, {document.carrier_calls} carrier calls)'
     )
     if document.message:
-        console.print(f"  {document.message}", markup=False)
-    table = Table(box=None, pad_edge=False)
-    for heading in ("devices", "status", "reason", "e.g.", "next step"):
-        table.add_column(heading, justify="right" if heading == "devices" else "left")
+        console.print(f"  {escape(document.message)}")
     done = document.counts.get(DeviceStatus.PROCESSED, 0)
     if done:
-        table.add_row(str(done), DeviceStatus.PROCESSED, "changed at the carrier and in AMOP", "", "")
+        console.print(f"{done:7}  [green]PROCESSED[/]    changed at the carrier and in AMOP")
     for one in (*document.failures, *document.skipped):
-        table.add_row(str(one.count), one.status, _reason(one), one.examples[0] if one.examples else "", one.next_step)
-    console.print(table)
-
-
-def _reason(one: ReasonCount) -> str:
-    return f"{one.title} ({one.carrier_code})" if one.carrier_code else one.title
+        code = f" (carrier code {one.carrier_code})" if one.carrier_code else ""
+        console.print(f"{one.count:7}  {one.status:12} {one.title}{code}, e.g. {escape(one.examples[0])}")
+        console.print(f"{'':22}[dim]{escape(one.next_step)}[/]")
