@@ -1,5 +1,6 @@
 """The composition root: settings in, services out. The only module that knows every package."""
 
+import logging
 from dataclasses import dataclass
 
 from m2m_pipeline.carriers.registry import CarrierRegistry
@@ -38,6 +39,8 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         EncryptionKeyError: one of the configured keys is not a Fernet key.
 
     """
+    # It writes each address that it calls, and with it each ICCID.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     database = Database(settings.database_url.get_secret_value())
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
     known = carriers or CarrierRegistry()

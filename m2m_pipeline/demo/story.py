@@ -7,9 +7,9 @@ import time
 from pathlib import Path
 
 from m2m_pipeline.bootstrap import Application, build
-from m2m_pipeline.display import follow, print_document
 from m2m_pipeline.demo.check import differences
 from m2m_pipeline.demo.fleet import RATE_PLAN, UNKNOWN_AT_THE_CARRIER, Fleet, plan_fleet
+from m2m_pipeline.display import follow, print_document
 from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.request import parse_request

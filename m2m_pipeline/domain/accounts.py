@@ -1,7 +1,9 @@
 """Tenants and their carrier accounts."""
 
+import hashlib
 from dataclasses import dataclass, field
 from enum import StrEnum
+from urllib.parse import urlsplit
 
 
 class VerifyMode(StrEnum):
@@ -42,3 +44,13 @@ class Credential:
 
     username: str
     api_key: str = field(repr=False)
+
+
+def account_key(base_url: str, username: str) -> str:
+    """What a carrier counts calls by: host and API user. Two providers with one account share its budget."""
+    return f"{urlsplit(base_url).netloc}/{username}"
+
+
+def account_label(base_url: str, username: str) -> str:
+    """The account where it may be read by anybody: the same for the same account, and tells nothing of its user."""
+    return hashlib.sha256(account_key(base_url, username).encode()).hexdigest()[:12]

@@ -68,6 +68,7 @@ class DeviceWork:
     effective_date: date | None
     attempts: int
     sent_at: datetime | None
+    only_accepted: bool = False  # the carrier answered 202: it will do it, it has not done it
 
     @property
     def change(self) -> PlanChange:

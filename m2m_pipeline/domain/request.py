@@ -49,12 +49,15 @@ class InvalidRows(StrEnum):
     SKIP = "skip"  # faulty rows are recorded as ended with their reason, the rest goes on
 
 
-def _text_of_number(value: object) -> object:
-    """An ICCID sent as a JSON number is its digits; as a float it shows the damage done to it."""
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+def _storable_text(value: object) -> object:
+    """An ICCID sent as a JSON number is its digits; as a float it shows the damage. PostgreSQL stores no NUL."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return str(value)
+    return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
-Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH)]
+NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
+Name = Annotated[str, Field(max_length=MAX_NAME_LENGTH, pattern=NO_CONTROL_CHARACTERS)]
 
 
 class BulkChangeRequest(BaseModel):
@@ -68,12 +71,12 @@ class BulkChangeRequest(BaseModel):
     process_changes: bool = True
     rate_plan: Name = ""
     communication_plan: Name | None = None
-    effective_date: Annotated[str, Field(max_length=40)] | None = None
-    devices: tuple[Annotated[str, BeforeValidator(_text_of_number)], ...] = ()
+    effective_date: Annotated[str, Field(max_length=40, pattern=NO_CONTROL_CHARACTERS)] | None = None
+    devices: tuple[Annotated[str, BeforeValidator(_storable_text)], ...] = ()
     batch_size: Annotated[int, Field(ge=1, le=MAX_BATCH_SIZE)] | None = None
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     invalid_rows: InvalidRows = InvalidRows.REJECT
-    idempotency_key: Annotated[str, Field(min_length=1, max_length=200)] | None = None
+    idempotency_key: Annotated[Name, Field(min_length=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod

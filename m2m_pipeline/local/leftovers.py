@@ -18,7 +18,9 @@ VARIABLE = "M2M_SUPERVISED_BY"
 FAREWELL = b"done"
 """What the supervisor sends its watchdog when there is nothing left to end."""
 
-_GRACE_SECONDS = 10.0
+# With its database gone, a run would wait longer in vain.
+_GRACE_SECONDS = 5.0
+_LAST_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 
 
@@ -42,7 +44,7 @@ def end_marked(mark: str, grace_seconds: float = _GRACE_SECONDS) -> None:
     """
     _signal(marked(mark), signal.SIGTERM)
     start = time.monotonic()
-    while (pids := marked(mark)) and (waited := time.monotonic() - start) < grace_seconds + _GRACE_SECONDS:
+    while (pids := marked(mark)) and (waited := time.monotonic() - start) < grace_seconds + _LAST_SECONDS:
         if waited > grace_seconds:
             # Again and again: one of them may be starting another.
             _signal(pids, signal.SIGKILL)

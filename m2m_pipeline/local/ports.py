@@ -1,6 +1,6 @@
 """Free TCP ports on the loopback interface."""
 
-import secrets
+import random
 import socket
 from pathlib import Path
 
@@ -11,18 +11,17 @@ _LOWEST = 15_000
 _ATTEMPTS = 200
 
 
-def free_port(preferred: int | None = None) -> int:
-    """Return a port that nobody listens on now: `preferred` where it is free, else one chosen at random.
+def free_port(owner: str | None = None) -> int:
+    """Return a port that nobody listens on now, chosen at random; for the same `owner` the same one where it is free.
 
     Below the kernel's range of ephemeral ports: a service keeps its port while it is down, and there no outgoing
     connection (not even one to the port itself, which TCP allows) can take it. Another process may still be quicker.
     Raises LocalServiceError when none of 200 ports is free.
     """
-    if preferred is not None and _is_free(preferred):
-        return preferred
     end = _first_ephemeral_port()
+    choice = random.Random(owner)  # noqa: S311 - no secret; a name as the seed makes the choice repeatable
     for _ in range(_ATTEMPTS):
-        port = _LOWEST + secrets.randbelow(end - _LOWEST)
+        port = choice.randrange(_LOWEST, end)
         if _is_free(port):
             return port
     message = f"ports: {_ATTEMPTS} ports between {_LOWEST} and {end} tried, none is free: end what listens there"

@@ -77,7 +77,10 @@ def _cached(install: Path) -> Path:
     cache = Path(tempfile.gettempdir()) / f"m2m-{_PACKAGE}-{version}-{install.name}-{os.geteuid()}"
     if not cache.exists():
         building = Path(tempfile.mkdtemp(prefix=f"{cache.name}-"))
-        shutil.copytree(install, building / "install", symlinks=True)
+        shutil.copytree(install, building / _PACKAGE / install.name, symlinks=True)
+        libraries = install.parent.with_suffix(".libs")
+        if libraries.exists():  # what the wheel brings besides; the programs look for it beside their package
+            shutil.copytree(libraries, building / libraries.name)
         for path in (building, *building.rglob("*")):
             path.chmod(0o755, follow_symlinks=True)
         try:
@@ -88,4 +91,4 @@ def _cached(install: Path) -> Path:
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
         message = f"PostgreSQL: {cache} is not a directory that only user {os.geteuid()} can write: remove it"
         raise LocalServiceError(message)
-    return cache / "install" / "bin"
+    return cache / _PACKAGE / install.name / "bin"

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 
+import psutil
+
 from m2m_pipeline.local import leftovers
 from m2m_pipeline.local.children import end_group, spawn
 from m2m_pipeline.local.errors import LocalServiceError
@@ -80,12 +82,23 @@ class ChildProcess:
             self._process.send_signal(signal.SIGTERM)
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(_STOP_SECONDS)
-        end_group(self._process)
+        # A run must hear of it too: it cancels its calls and gives up its lease.
         leftovers.end_marked(self._mark, _STOP_SECONDS)
+        end_group(self._process)
 
     def exit_status(self) -> int | None:
         """Return None while it runs, else its exit status (negative: the signal that ended it)."""
         return self._process.poll() if self._process else None
+
+    def listens_on(self, port: int) -> bool:
+        """Tell whether this very process listens on the TCP port: an answer from there may be another's."""
+        if self._process is None:
+            return False
+        try:
+            sockets = psutil.Process(self._process.pid).net_connections("tcp")
+        except psutil.Error:
+            return False
+        return any(one.status == psutil.CONN_LISTEN and one.laddr.port == port for one in sockets)
 
 
 @dataclass(slots=True)
@@ -104,8 +117,8 @@ class Supervisor:
 
     def __init__(self) -> None:
         self.mark = secrets.token_hex(8)
-        self.deaths: list[str] = []
-        """One sentence for each service that ended by itself."""
+        self.deaths: list[tuple[Service, str]] = []
+        """The services that ended by themselves, each time with a sentence about it."""
         self._supervised: list[_Supervised] = []
         self._requests: queue.SimpleQueue[tuple[Service, Future[None]]] = queue.SimpleQueue()
         self._stopping = threading.Event()
@@ -174,7 +187,7 @@ class Supervisor:
     def _report(self, one: _Supervised, event: str) -> None:
         one.due = time.monotonic() + one.pause
         death = f"{one.service.name}: {event}; started again in {one.pause:g} s; its log is {one.service.log}"
-        self.deaths.append(death)
+        self.deaths.append((one.service, death))
         sys.stderr.write(death + "\n")
         one.pause = min(one.pause * 2, _LONGEST_PAUSE_SECONDS)
 

@@ -4,6 +4,7 @@ import httpx
 from pydantic import BaseModel
 
 from m2m_pipeline.local.errors import LocalServiceError
+from m2m_pipeline.local.processes import ChildProcess
 
 _HEALTH = """{
   instance { daemonHealth { allDaemonStatuses { daemonType required lastHeartbeatTime } } }
@@ -17,22 +18,15 @@ _HEALTH = """{
 }"""
 
 
-def missing_at_simulator(client: httpx.Client, url: str) -> str | None:
-    """Ask whether the simulator answers at all; what it answers is its own affair."""
+def missing_at_server(client: httpx.Client, process: ChildProcess, url: httpx.URL) -> str | None:
+    """Ask whether the process itself answers at `url`; anything but a server error is an answer."""
+    if url.port is None or not process.listens_on(url.port):
+        return "it does not listen yet"
     try:
-        client.get(url)
+        status = client.get(url).status_code
     except httpx.HTTPError as error:
         return f"no answer: {error}"
-    return None
-
-
-def missing_at_webserver(client: httpx.Client, url: str) -> str | None:
-    """Ask whether Dagster's webserver answers."""
-    try:
-        client.get(f"{url}/server_info").raise_for_status()
-    except httpx.HTTPError as error:
-        return f"no answer: {error}"
-    return None
+    return f"it answers with {status}" if status >= httpx.codes.INTERNAL_SERVER_ERROR else None
 
 
 def missing_at_daemon(client: httpx.Client, url: str, since: float) -> str | None:

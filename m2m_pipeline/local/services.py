@@ -7,7 +7,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,18 +16,17 @@ from typing import Self
 import httpx
 
 import m2m_pipeline
+from m2m_pipeline.local.children import tail
 from m2m_pipeline.local.databases import Databases, embedded_databases, external_databases
 from m2m_pipeline.local.errors import LocalServiceError
-from m2m_pipeline.local.children import tail
 from m2m_pipeline.local.ports import LOOPBACK, free_port
 from m2m_pipeline.local.postgres import EmbeddedPostgres
 from m2m_pipeline.local.processes import ChildProcess, Supervisor
-from m2m_pipeline.local.readiness import missing_at_daemon, missing_at_simulator, missing_at_webserver
+from m2m_pipeline.local.readiness import missing_at_daemon, missing_at_server
 from m2m_pipeline.local.state import Addresses, RunningServices, encryption_keys, exclusive
 
 _READY_SECONDS = 180.0
 _LOOK_SECONDS = 0.2
-_DAGSTER_PORT = 3000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +68,8 @@ class LocalServices:
         with ExitStack() as ending:
             ending.enter_context(exclusive(self._state))
             supervisor = ending.enter_context(Supervisor())
-            running = _Start(self._options, self._state, supervisor).run()
+            with httpx.Client(timeout=10, trust_env=False) as client:
+                running = _Start(self._options, self._state, supervisor, client).run()
             running.write(self._state)
             self._running = running
             self._ending = ending.pop_all()
@@ -90,10 +89,12 @@ class LocalServices:
 class _Start:
     """One start of all services, as parallel as their needs allow."""
 
-    def __init__(self, options: LocalOptions, state: Path, supervisor: Supervisor) -> None:
+    def __init__(self, options: LocalOptions, state: Path, supervisor: Supervisor, client: httpx.Client) -> None:
         self._options = options
         self._state = state
         self._supervisor = supervisor
+        self._client = client
+        self._questions: dict[str, Callable[[], str | None]] = {}
         self._began = time.time()
         self._deadline = time.monotonic() + _READY_SECONDS
         self._workspace = _project_file("workspace.yaml")
@@ -118,77 +119,76 @@ class _Start:
         from m2m_pipeline.storage.migrate import upgrade  # noqa: PLC0415 - in the time that the webserver needs
 
         upgrade(databases.business)
-        self._start_daemon(environment)
-        self._await_readiness(dagster_url, simulator_url)
+        self._start_daemon(environment, dagster_url)
+        self._await_readiness()
         return RunningServices(os.getpid(), Addresses(databases.business, dagster_url, simulator_url), environment)
 
     def _start_database(self) -> Databases:
         if url := os.environ.get("M2M_DATABASE_URL"):
             return external_databases(url)
         server = EmbeddedPostgres(self._state / "postgres", durable=self._options.durable)
-        started = self._supervisor.start(server)
-        started.result(self._deadline - time.monotonic())
+        self._supervisor.start(server).result()
         return embedded_databases(server)
 
     def _start_simulator(self) -> str | None:
         if self._options.simulator_arguments is None:
             return None
         port = free_port()  # chosen here: after a crash it comes back where its clients look for it
-        arguments = ["--host", LOOPBACK, "--port", str(port), *self._options.simulator_arguments]
-        self._start_module("simulator", ["m2m_pipeline.simulator", *arguments], {})
-        return f"http://{LOOPBACK}:{port}"
+        address = ["--host", LOOPBACK, "--port", str(port)]
+        module = ["m2m_pipeline.simulator", *address, *self._options.simulator_arguments]
+        process = self._start_module("simulator", module, {})
+        url = httpx.URL(scheme="http", host=LOOPBACK, port=port)
+        self._questions["simulator"] = lambda: missing_at_server(self._client, process, url)
+        return str(url)
 
     def _start_webserver(self, environment: dict[str, str]) -> str:
-        port = free_port(_DAGSTER_PORT)
+        port = free_port(str(self._state))  # a bookmark in the browser holds
         module = ["dagster_webserver", "-h", LOOPBACK, "-p", str(port), "-w", str(self._workspace)]
-        self._start_module("dagster-webserver", module, environment)
-        return f"http://{LOOPBACK}:{port}"
+        process = self._start_module("dagster-webserver", module, environment)
+        url = httpx.URL(scheme="http", host=LOOPBACK, port=port)
+        self._questions["dagster-webserver"] = lambda: missing_at_server(
+            self._client, process, url.copy_with(path="/server_info")
+        )
+        return str(url)
 
-    def _start_daemon(self, environment: dict[str, str]) -> None:
-        self._start_module("dagster-daemon", ["dagster._daemon", "run", "-w", str(self._workspace)], environment)
+    def _start_daemon(self, environment: dict[str, str], dagster_url: str) -> None:
+        module = ["dagster._daemon", "run", "-w", str(self._workspace)]
+        self._start_module("dagster-daemon", module, environment)
+        self._questions["dagster-daemon"] = lambda: missing_at_daemon(self._client, dagster_url, self._began)
 
-    def _start_module(self, name: str, module: Sequence[str], environment: dict[str, str]) -> Future[None]:
+    def _start_module(self, name: str, module: Sequence[str], environment: dict[str, str]) -> ChildProcess:
         log = self._log(name)
         if log.exists():
             log.replace(log.with_suffix(".log.1"))
-        return self._supervisor.start(
-            ChildProcess(
-                name,
-                [sys.executable, "-m", *module],
-                cwd=self._workspace.parent,
-                log=log,
-                environment={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
-                mark=self._supervisor.mark,
-            )
+        process = ChildProcess(
+            name,
+            [sys.executable, "-m", *module],
+            cwd=self._workspace.parent,
+            log=log,
+            environment={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+            mark=self._supervisor.mark,
         )
+        self._supervisor.start(process).result()
+        return process
+
+    def _await_readiness(self) -> None:
+        for name, missing in self._questions.items():
+            while (reason := missing()) is not None:
+                if self._supervisor.deaths:
+                    service, sentence = self._supervisor.deaths[0]
+                    raise LocalServiceError(f"{sentence}; the end of it:\n{tail(service.log)}")
+                if time.monotonic() > self._deadline:
+                    log = self._log(name)
+                    raise LocalServiceError(
+                        f"{name}: not ready after {_READY_SECONDS:g} s ({reason}); the end of {log}:\n{tail(log)}"
+                    )
+                time.sleep(_LOOK_SECONDS)
 
     def _log(self, name: str) -> Path:
         return self._logs / f"{name}.log"
 
-    def _await_readiness(self, dagster_url: str, simulator_url: str | None) -> None:
-        with httpx.Client(timeout=10, trust_env=False) as client:
-            questions: dict[str, Callable[[], str | None]] = {
-                "dagster-webserver": lambda: missing_at_webserver(client, dagster_url),
-                "dagster-daemon": lambda: missing_at_daemon(client, dagster_url, self._began),
-            }
-            if simulator_url is not None:
-                questions["simulator"] = lambda: missing_at_simulator(client, simulator_url)
-            for name, missing in questions.items():
-                while (reason := missing()) is not None:
-                    if self._supervisor.deaths:
-                        raise LocalServiceError(f"{self._supervisor.deaths[0]}\n{self._last_words(name)}")
-                    if time.monotonic() > self._deadline:
-                        raise LocalServiceError(
-                            f"{name}: not ready after {_READY_SECONDS:g} s ({reason})\n{self._last_words(name)}"
-                        )
-                    time.sleep(_LOOK_SECONDS)
 
-    def _last_words(self, name: str) -> str:
-        log = self._log(name)
-        return f"the end of {log}:\n{tail(log)}"
-
-
-class _StopRequested(BaseException):  # noqa: N818 - not an error
+class _StopRequested(BaseException):
     """SIGINT, SIGTERM or SIGHUP arrived."""
 
 

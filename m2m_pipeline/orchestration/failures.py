@@ -15,6 +15,13 @@ from m2m_pipeline.services.execution.execution import AccessDeniedError
 _FINAL = (AccessDeniedError, LeaseLostError, NotClaimableError, OpenDevicesError, RequestRejectedError)
 
 
+@dg.failure_hook(required_resource_keys={"platform"})
+def release_lease(context: dg.HookContext) -> None:
+    """Give the lease back when a step fails: whoever re-executes the run need not wait for it."""
+    platform: Platform = context.resources.platform
+    platform.services.execution.release(context.run_id)
+
+
 @contextmanager
 def failing_plainly() -> Generator[None]:
     """Turn an error that the domain names into a Dagster failure that no retry repeats."""

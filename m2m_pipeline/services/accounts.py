@@ -66,6 +66,8 @@ class Accounts:
             raise UnsupportedIntegrationError(settings.integration_type)
         if (settings.username is None) != (settings.api_key is None):
             raise _field_error("username", "user name and API key are set together, or not at all")
+        if settings.username is not None and not (settings.username.strip() and settings.api_key):
+            raise _field_error("username", "user name and API key must not be empty")
         with self._database.begin() as tx:
             tenant = accounts.ensure_tenant(tx, tenant_name)
             provider = accounts.find_provider(tx, tenant.id, name=name)

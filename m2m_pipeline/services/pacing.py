@@ -5,9 +5,8 @@ from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import TypeVar
-from urllib.parse import urlsplit
 
-from m2m_pipeline.domain.accounts import Credential, ServiceProvider
+from m2m_pipeline.domain.accounts import Credential, ServiceProvider, account_key
 from m2m_pipeline.domain.carrier import Capabilities, Carrier, DevicePage, DeviceReading, PlanChange, RatePlanPage
 from m2m_pipeline.domain.outcome import ChangeOutcome, ReadFailure, Unreachable
 from m2m_pipeline.storage import gate
@@ -25,17 +24,12 @@ READ_BACKOFF_SECONDS = 0.5
 Answer = TypeVar("Answer")
 
 
-def account_key(provider: ServiceProvider, credential: Credential) -> str:
-    """What the carrier counts calls by: the host and the API user. Two providers with one account share its budget."""
-    return f"{urlsplit(provider.base_url).netloc}/{credential.username}"
-
-
 class Pacer:
     """This process's view of an account's budget: permits from the shared row, slots for the calls in flight."""
 
     def __init__(self, database: Database, provider: ServiceProvider, credential: Credential) -> None:
         self._database = database
-        self._account = account_key(provider, credential)
+        self._account = account_key(provider.base_url, credential.username)
         self.spacing = 1 / (provider.calls_per_second * SHARE_OF_THE_LIMIT)  # seconds between two calls
         self.group = min(provider.in_flight, max(1, int(provider.calls_per_second)))  # calls reserved at once
         self.slots = asyncio.Semaphore(provider.in_flight)

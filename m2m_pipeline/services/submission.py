@@ -99,9 +99,8 @@ class Submission:
             if change is None:
                 raise BulkChangeUnknownError(bulk_change_id)
             if not bulk_changes.queue(tx, bulk_change_id):
-                raise NotProcessableError(
-                    f"Bulk change {bulk_change_id} is {change.status}; only NEW ones can be processed. Nothing was done."
-                )
+                message = f"Bulk change {bulk_change_id} is {change.status}; only NEW ones can be processed."
+                raise NotProcessableError(f"{message} Nothing was done.")
         return Recorded(bulk_change_id, BulkChangeStatus.QUEUED, replayed=False)
 
     def _replayed(self, tx: Connection, tenant_name: str, request: BulkChangeRequest) -> Recorded | None:

@@ -51,7 +51,8 @@ def find_provider(
         text(
             f"""
             SELECT {_PROVIDER_COLUMNS} FROM m2m.service_provider
-            WHERE tenant_id = :tenant AND (name = :name OR id = :id)
+            WHERE tenant_id = :tenant AND (CAST(:name AS text) IS NOT NULL OR CAST(:id AS bigint) IS NOT NULL)
+                AND name = coalesce(:name, name) AND id = coalesce(:id, id)
             """
         ),
         {"tenant": tenant_id, "name": name, "id": provider_id},
@@ -86,10 +87,11 @@ def update_provider(connection: Connection, provider: ServiceProvider) -> None:
     connection.execute(
         text(
             """
-            UPDATE m2m.service_provider SET integration_type = :integration_type, base_url = :base_url,
-            calls_per_second = :calls_per_second, in_flight = :in_flight, verify = :verify,
-            writes_enabled = :writes_enabled, updated_at = clock_timestamp() WHERE id = :id
-            AND tenant_id = :tenant
+            UPDATE m2m.service_provider
+            SET integration_type = :integration_type, base_url = :base_url, calls_per_second =
+                :calls_per_second, in_flight = :in_flight, verify = :verify, writes_enabled = :writes_enabled,
+                updated_at = clock_timestamp()
+            WHERE id = :id AND tenant_id = :tenant
             """
         ),
         {
@@ -111,8 +113,9 @@ def store_credential(connection: Connection, provider: ServiceProvider, username
         text(
             """
             INSERT INTO m2m.carrier_credential (service_provider_id, tenant_id, username, ciphertext)
-            VALUES (:provider, :tenant, :username, :ciphertext) ON CONFLICT (service_provider_id) DO UPDATE
-            SET username = excluded.username, ciphertext = excluded.ciphertext, updated_at = clock_timestamp()
+            VALUES (:provider, :tenant, :username, :ciphertext) ON CONFLICT (service_provider_id)
+            DO UPDATE SET username = excluded.username, ciphertext = excluded.ciphertext, updated_at =
+                clock_timestamp()
             """
         ),
         {"provider": provider.id, "tenant": provider.tenant_id, "username": username, "ciphertext": ciphertext},

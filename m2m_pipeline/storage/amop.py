@@ -8,7 +8,7 @@ from m2m_pipeline.domain.reasons import REASONS, ReasonCode
 
 _READY = (
     "c.bulk_change_id = :id AND c.batch = :batch AND (c.status = 'AMOP_FAILED' OR "
-    "(c.status = 'APPLIED' AND (c.verified_at IS NOT NULL OR :unverified)))"
+    "(c.status = 'APPLIED' AND (c.verified_at IS NOT NULL OR (:unverified AND c.http_status <> 202))))"
 )
 
 
@@ -29,13 +29,13 @@ def update(connection: Connection, ids: Sequence[int]) -> int:
     return connection.execute(
         text(
             """
-            WITH moved AS (UPDATE m2m.device d SET rate_plan = c.rate_plan,
-            communication_plan = coalesce(c.communication_plan, d.communication_plan),
-            updated_at = clock_timestamp()
-            FROM m2m.device_change c WHERE c.id = ANY(:ids) AND d.id = c.device_id RETURNING c.id)
-            UPDATE m2m.device_change c SET status = 'PROCESSED', reason = NULL, message = NULL,
-            ended_at = clock_timestamp() FROM moved WHERE c.id = moved.id
-            AND c.status IN ('APPLIED', 'AMOP_FAILED')
+            WITH moved AS (UPDATE m2m.device d SET rate_plan = c.rate_plan, communication_plan =
+                coalesce(c.communication_plan, d.communication_plan), updated_at = clock_timestamp() FROM
+                m2m.device_change c WHERE c.id = ANY(:ids) AND d.id = c.device_id RETURNING c.id)
+            UPDATE m2m.device_change c
+            SET status = 'PROCESSED', reason = NULL, message = NULL, ended_at = clock_timestamp()
+            FROM moved
+            WHERE c.id = moved.id AND c.status IN ('APPLIED', 'AMOP_FAILED')
             """
         ),
         {"ids": list(ids)},
@@ -47,7 +47,8 @@ def mark_failed(connection: Connection, id: int, why: str) -> None:  # noqa: A00
     connection.execute(
         text(
             """
-            UPDATE m2m.device_change SET status = 'AMOP_FAILED', reason = :reason, message = :message
+            UPDATE m2m.device_change
+            SET status = 'AMOP_FAILED', reason = :reason, message = :message
             WHERE id = :id AND status IN ('APPLIED', 'AMOP_FAILED')
             """
         ),

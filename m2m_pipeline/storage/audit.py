@@ -29,9 +29,9 @@ def write(
         text(
             """
             INSERT INTO m2m.audit_entry (tenant_id, kind, actor, outcome, service_provider_id, bulk_change_id,
-            reason, message, request)
-            VALUES (:tenant, :kind, :actor, :outcome, :provider, :bulk_change, :reason, :message,
-            CAST(:request AS jsonb))
+                reason, message, request)
+            VALUES (:tenant, :kind, :actor, :outcome, :provider, :bulk_change, :reason, :message, CAST(:request
+                AS jsonb))
             """
         ),
         {
@@ -57,19 +57,17 @@ def write_steps(connection: Connection, attempt: Attempt, steps: Sequence[Step])
         text(
             """
             INSERT INTO m2m.audit_entry (tenant_id, kind, actor, service_provider_id, bulk_change_id,
-            device_change_id, iccid,
-            old_rate_plan, new_rate_plan, outcome, reason, message, request, response)
+                device_change_id, iccid, old_rate_plan, new_rate_plan, outcome, reason, message, request,
+                response)
             SELECT c.tenant_id, s.kind, :actor, c.service_provider_id, c.bulk_change_id, c.id, c.iccid,
-            c.old_rate_plan,
-            c.rate_plan, s.outcome, s.reason, s.message,
-            jsonb_strip_nulls(jsonb_build_object('attempt', s.attempts, 'ratePlan', c.rate_plan,
-            'communicationPlan', c.communication_plan)),
-            jsonb_build_object('httpStatus', s.http_status, 'errorCode', s.carrier_code)
-            FROM unnest(CAST(:id AS bigint[]), CAST(:kind AS text[]), CAST(:outcome AS text[]),
-            CAST(:reason AS text[]),
-            CAST(:message AS text[]), CAST(:http_status AS bigint[]), CAST(:carrier_code AS text[]),
-            CAST(:attempts AS bigint[]))
-            AS s(id, kind, outcome, reason, message, http_status, carrier_code, attempts)
+                c.old_rate_plan, c.rate_plan, s.outcome, s.reason, s.message,
+                jsonb_strip_nulls(jsonb_build_object('attempt', s.attempts, 'ratePlan', c.rate_plan,
+                'communicationPlan', c.communication_plan)), jsonb_build_object('httpStatus', s.http_status,
+                'errorCode', s.carrier_code)
+            FROM unnest(CAST(:id AS bigint[]), CAST(:kind AS text[]), CAST(:outcome AS text[]), CAST(:reason AS
+                text[]), CAST(:message AS text[]), CAST(:http_status AS bigint[]), CAST(:carrier_code AS
+                text[]), CAST(:attempts AS bigint[])) AS s(id, kind, outcome, reason, message, http_status,
+                carrier_code, attempts)
             JOIN m2m.device_change c ON c.id = s.id
             """
         ),
@@ -102,14 +100,13 @@ def write_endings(connection: Connection, bulk_change_id: int, actor: str, batch
         text(
             f"""
             INSERT INTO m2m.audit_entry (tenant_id, kind, actor, service_provider_id, bulk_change_id,
-            device_change_id, iccid,
-            old_rate_plan, new_rate_plan, outcome, reason, message)
+                device_change_id, iccid, old_rate_plan, new_rate_plan, outcome, reason, message)
             SELECT c.tenant_id, {_ENDING_KIND}, :actor, c.service_provider_id, c.bulk_change_id, c.id, c.iccid,
-            c.old_rate_plan, CASE WHEN c.status IN ('PROCESSED', 'AMOP_FAILED') THEN c.rate_plan END, c.status,
-            c.reason, c.message
-            FROM m2m.device_change c WHERE c.bulk_change_id = :id
-            AND (CAST(:batch AS bigint) IS NULL OR c.batch = :batch)
-            AND {_UNTOLD} ON CONFLICT DO NOTHING
+                c.old_rate_plan, CASE WHEN c.status IN ('PROCESSED', 'AMOP_FAILED') THEN c.rate_plan END,
+                c.status, c.reason, c.message
+            FROM m2m.device_change c
+            WHERE c.bulk_change_id = :id AND (CAST(:batch AS bigint) IS NULL OR c.batch = :batch) AND {_UNTOLD}
+            ON CONFLICT DO NOTHING
             """
         ),
         {"id": bulk_change_id, "actor": actor, "batch": batch},

@@ -7,6 +7,7 @@ from datetime import date
 
 from sqlalchemy import Connection, Row, text
 
+from m2m_pipeline.domain.accounts import account_label
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.change import BulkChange, QueuedBulkChange
 from m2m_pipeline.domain.reasons import ReasonCode
@@ -65,10 +66,10 @@ def insert(connection: Connection, new: NewBulkChange) -> int:
         text(
             """
             INSERT INTO m2m.bulk_change (tenant_id, service_provider_id, status, rate_plan, communication_plan,
-            effective_date, batch_size, priority, requested_by, request, request_digest, idempotency_key)
+                effective_date, batch_size, priority, requested_by, request, request_digest, idempotency_key)
             VALUES (:tenant, :provider, 'NEW', :rate_plan, :communication_plan, :effective_date, :batch_size,
-            :priority,
-            :requested_by, CAST(:request AS jsonb), :request_digest, :idempotency_key) RETURNING id
+                :priority, :requested_by, CAST(:request AS jsonb), :request_digest, :idempotency_key)
+            RETURNING id
             """
         ),
         {
@@ -93,7 +94,8 @@ def queue(connection: Connection, bulk_change_id: int) -> bool:
         connection.execute(
             text(
                 """
-                UPDATE m2m.bulk_change SET status = 'QUEUED', attempt = attempt + 1, queued_at = clock_timestamp()
+                UPDATE m2m.bulk_change
+                SET status = 'QUEUED', attempt = attempt + 1, queued_at = clock_timestamp()
                 WHERE id = :id AND status = ANY(:sources)
                 """
             ),
@@ -108,8 +110,8 @@ def find(connection: Connection, bulk_change_id: int, tenant_id: int | None = No
     row = connection.execute(
         text(
             f"""
-            SELECT {_COLUMNS} FROM m2m.bulk_change WHERE id = :id
-            AND (CAST(:tenant AS bigint) IS NULL OR tenant_id = :tenant)
+            SELECT {_COLUMNS} FROM m2m.bulk_change
+            WHERE id = :id AND (CAST(:tenant AS bigint) IS NULL OR tenant_id = :tenant)
             """
         ),
         {"id": bulk_change_id, "tenant": tenant_id},
@@ -131,16 +133,20 @@ def list_queued(connection: Connection, limit: int) -> Sequence[QueuedBulkChange
     rows = connection.execute(
         text(
             """
-            SELECT b.id, b.attempt, b.priority, t.name AS tenant, p.name AS provider, p.id AS provider_id
+            SELECT b.id, b.attempt, b.priority, t.name AS tenant, p.name AS provider, p.base_url,
+                coalesce(c.username, '') AS username
             FROM m2m.bulk_change b JOIN m2m.tenant t ON t.id = b.tenant_id
-            JOIN m2m.service_provider p ON p.id = b.service_provider_id
-            WHERE b.status = 'QUEUED' ORDER BY b.priority DESC, b.queued_at LIMIT :limit
+            JOIN m2m.service_provider p ON p.id = b.service_provider_id LEFT
+            JOIN m2m.carrier_credential c ON c.service_provider_id = p.id WHERE b.status = 'QUEUED'
+            ORDER BY b.priority DESC, b.queued_at LIMIT :limit
             """
         ),
         {"limit": limit},
     )
     return [
-        QueuedBulkChange(row.id, row.attempt, row.priority, row.tenant, row.provider, str(row.provider_id))
+        QueuedBulkChange(
+            row.id, row.attempt, row.priority, row.tenant, row.provider, account_label(row.base_url, row.username)
+        )
         for row in rows
     ]
 
@@ -153,13 +159,13 @@ def claim(connection: Connection, bulk_change_id: int, owner: str, lease_seconds
     row = connection.execute(
         text(
             """
-            UPDATE m2m.bulk_change SET status = 'PROCESSING',
-            lease_token = lease_token + CASE WHEN status = 'PROCESSING'
-            AND lease_owner = :owner THEN 0 ELSE 1 END,
-            lease_owner = :owner, lease_expires_at = clock_timestamp() + make_interval(secs => :seconds),
-            started_at = coalesce(started_at, clock_timestamp())
-            WHERE id = :id AND (status = 'QUEUED' OR (status = 'PROCESSING' AND
-            (lease_owner = :owner OR lease_owner IS NULL OR lease_expires_at < clock_timestamp())))
+            UPDATE m2m.bulk_change
+            SET status = 'PROCESSING', lease_token = lease_token + CASE WHEN status = 'PROCESSING' AND
+                lease_owner = :owner THEN 0 ELSE 1 END, lease_owner = :owner, lease_expires_at =
+                clock_timestamp() + make_interval(secs => :seconds), started_at = coalesce(started_at,
+                clock_timestamp())
+            WHERE id = :id AND (status = 'QUEUED' OR (status = 'PROCESSING' AND (lease_owner = :owner OR
+                lease_owner IS NULL OR lease_expires_at < clock_timestamp())))
             RETURNING tenant_id, lease_token
             """
         ),
@@ -174,7 +180,8 @@ def renew(connection: Connection, attempt: Attempt, lease_seconds: float) -> boo
         connection.execute(
             text(
                 """
-                UPDATE m2m.bulk_change SET lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
+                UPDATE m2m.bulk_change
+                SET lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
                 WHERE id = :id AND lease_token = :token AND status = 'PROCESSING'
                 """
             ),
@@ -184,16 +191,17 @@ def renew(connection: Connection, attempt: Attempt, lease_seconds: float) -> boo
     )
 
 
-def release(connection: Connection, attempt: Attempt) -> None:
-    """Give the lease back, so that the next attempt need not wait for it to run out."""
+def release(connection: Connection, owner: str) -> None:
+    """Give back what the run `owner` holds, so that the next attempt need not wait for the lease to run out."""
     connection.execute(
         text(
             """
-            UPDATE m2m.bulk_change SET lease_owner = NULL, lease_expires_at = NULL
-            WHERE id = :id AND lease_token = :token AND status = 'PROCESSING'
+            UPDATE m2m.bulk_change
+            SET lease_owner = NULL, lease_expires_at = NULL
+            WHERE lease_owner = :owner AND status = 'PROCESSING'
             """
         ),
-        {"id": attempt.bulk_change_id, "token": attempt.token},
+        {"owner": owner},
     )
 
 
@@ -218,8 +226,9 @@ def end(connection: Connection, attempt: Attempt, status: BulkChangeStatus) -> N
     connection.execute(
         text(
             """
-            UPDATE m2m.bulk_change SET status = :status, finished_at = clock_timestamp(), lease_owner = NULL,
-            lease_expires_at = NULL WHERE id = :id AND status = ANY(:sources)
+            UPDATE m2m.bulk_change
+            SET status = :status, finished_at = clock_timestamp(), lease_owner = NULL, lease_expires_at = NULL
+            WHERE id = :id AND status = ANY(:sources)
             """
         ),
         {"id": attempt.bulk_change_id, "status": status.value, "sources": sorted(bulk_change_sources(status))},

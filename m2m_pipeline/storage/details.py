@@ -36,10 +36,10 @@ def fill_details(connection: Connection, bulk_change_id: int) -> None:
         text(
             """
             UPDATE m2m.device_change c
-            SET old_rate_plan = d.rate_plan, old_communication_plan = d.communication_plan,
-            device_id = d.id FROM m2m.device d WHERE c.bulk_change_id = :id AND c.status = 'PENDING'
-            AND c.attempts = 0
-            AND d.service_provider_id = c.service_provider_id AND d.iccid = c.iccid
+            SET old_rate_plan = d.rate_plan, old_communication_plan = d.communication_plan, device_id = d.id
+            FROM m2m.device d
+            WHERE c.bulk_change_id = :id AND c.status = 'PENDING' AND c.attempts = 0 AND d.service_provider_id =
+                c.service_provider_id AND d.iccid = c.iccid
             """
         ),
         {"id": bulk_change_id},
@@ -62,9 +62,10 @@ def assign_batches(connection: Connection, bulk_change_id: int, size: int) -> Se
     connection.execute(
         text(
             """
-            UPDATE m2m.device_change c SET batch = n.batch FROM (SELECT id,
-            1 + (row_number() OVER (ORDER BY row_number) - 1) / :size AS batch FROM m2m.device_change
-            WHERE bulk_change_id = :id AND status = ANY(:open)) n WHERE c.id = n.id
+            UPDATE m2m.device_change c SET batch = n.batch
+            FROM (SELECT id, 1 + (row_number() OVER (ORDER BY row_number) - 1) / :size AS batch FROM
+                m2m.device_change WHERE bulk_change_id = :id AND status = ANY(:open)) n
+            WHERE c.id = n.id
             """
         ),
         {"id": bulk_change_id, "size": size, "open": sorted(OPEN_DEVICES)},
@@ -86,8 +87,9 @@ def _end(connection: Connection, bulk_change_id: int, reason: ReasonCode, status
     connection.execute(
         text(
             f"""
-            UPDATE m2m.device_change c SET status = :status, reason = :reason, message = :message,
-            ended_at = clock_timestamp() WHERE c.bulk_change_id = :id AND c.status = 'PENDING' AND ({condition})
+            UPDATE m2m.device_change c
+            SET status = :status, reason = :reason, message = :message, ended_at = clock_timestamp()
+            WHERE c.bulk_change_id = :id AND c.status = 'PENDING' AND ({condition})
             """
         ),
         {

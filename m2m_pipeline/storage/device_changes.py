@@ -30,14 +30,13 @@ def insert_rows(connection: Connection, bulk_change: BulkChange, rows: Sequence[
         text(
             """
             INSERT INTO m2m.device_change (tenant_id, service_provider_id, bulk_change_id, rate_plan,
-            communication_plan,
-            row_number, iccid, device_id, status, reason, message, ended_at)
+                communication_plan, row_number, iccid, device_id, status, reason, message, ended_at)
             SELECT :tenant, :provider, :bulk_change, :rate_plan, :communication_plan, r.row_number, r.iccid,
-            r.device_id,
-            r.status, r.reason, r.message, CASE WHEN r.status = ANY(:settled) THEN clock_timestamp() END
+                r.device_id, r.status, r.reason, r.message, CASE WHEN r.status = ANY(:settled) THEN
+                clock_timestamp() END
             FROM unnest(CAST(:row_number AS bigint[]), CAST(:iccid AS text[]), CAST(:device_id AS bigint[]),
-            CAST(:status AS text[]), CAST(:reason AS text[]), CAST(:message AS text[]))
-            AS r(row_number, iccid, device_id, status, reason, message)
+                CAST(:status AS text[]), CAST(:reason AS text[]), CAST(:message AS text[])) AS r(row_number,
+                iccid, device_id, status, reason, message)
             """
         ),
         {
@@ -63,12 +62,15 @@ def load_work(connection: Connection, bulk_change_id: int, batch: int) -> Sequen
         text(
             """
             SELECT c.id, c.iccid, c.status, c.old_rate_plan, c.old_communication_plan, c.rate_plan,
-            c.communication_plan,
-            CASE WHEN b.effective_date > CAST(clock_timestamp() AS date) THEN b.effective_date END AS effective_date,
-            c.attempts, c.sent_at FROM m2m.device_change c JOIN m2m.bulk_change b ON b.id = c.bulk_change_id
-            WHERE c.bulk_change_id = :id AND c.batch = :batch AND (c.status IN ('PENDING', 'SENDING')
-            OR (c.status = 'UNCONFIRMED' AND c.reason IS DISTINCT FROM 'SCHEDULED')
-            OR (c.status = 'APPLIED' AND c.verified_at IS NULL)) ORDER BY c.row_number
+                c.communication_plan, CASE WHEN b.effective_date > CAST(clock_timestamp() AS date) THEN
+                b.effective_date END AS effective_date, c.attempts, c.sent_at, coalesce(c.http_status = 202,
+                false) AS only_accepted
+            FROM m2m.device_change c
+            JOIN m2m.bulk_change b ON b.id = c.bulk_change_id
+            WHERE c.bulk_change_id = :id AND c.batch = :batch AND (c.status IN ('PENDING', 'SENDING') OR
+                (c.status = 'UNCONFIRMED' AND c.reason IS DISTINCT FROM 'SCHEDULED') OR (c.status = 'APPLIED'
+                AND c.verified_at IS NULL))
+            ORDER BY c.row_number
             """
         ),
         {"id": bulk_change_id, "batch": batch},
@@ -85,6 +87,7 @@ def load_work(connection: Connection, bulk_change_id: int, batch: int) -> Sequen
             row.effective_date,
             row.attempts,
             row.sent_at,
+            row.only_accepted,
         )
         for row in rows
     ]
@@ -118,14 +121,15 @@ def take_steps(connection: Connection, steps: Sequence[Step]) -> None:
         moved = connection.execute(
             text(
                 """
-                UPDATE m2m.device_change c SET status = :status, reason = s.reason, message = s.message,
-                http_status = s.http_status, carrier_code = s.carrier_code, attempts = s.attempts,
-                verified_at = CASE WHEN s.verified THEN clock_timestamp() ELSE c.verified_at END,
-                ended_at = CASE WHEN :status = ANY(:settled) THEN clock_timestamp() END
+                UPDATE m2m.device_change c
+                SET status = :status, reason = s.reason, message = s.message, http_status = s.http_status,
+                    carrier_code = s.carrier_code, attempts = s.attempts, verified_at = CASE WHEN s.verified
+                    THEN clock_timestamp() ELSE c.verified_at END, ended_at = CASE WHEN :status = ANY(:settled)
+                    THEN clock_timestamp() END
                 FROM unnest(CAST(:id AS bigint[]), CAST(:reason AS text[]), CAST(:message AS text[]),
-                CAST(:http_status AS bigint[]), CAST(:carrier_code AS text[]), CAST(:verified AS boolean[]),
-                CAST(:attempts AS bigint[])) AS s(id, reason, message, http_status, carrier_code, verified,
-                attempts)
+                    CAST(:http_status AS bigint[]), CAST(:carrier_code AS text[]), CAST(:verified AS boolean[]),
+                    CAST(:attempts AS bigint[])) AS s(id, reason, message, http_status, carrier_code, verified,
+                    attempts)
                 WHERE c.id = s.id AND (c.status = ANY(:sources) OR c.status = :status)
                 """
             ),
@@ -160,8 +164,9 @@ def tally(connection: Connection, bulk_change_id: int) -> Sequence[Tally]:
         text(
             """
             SELECT status, reason, count(*) AS devices, (array_agg(iccid ORDER BY row_number))[1:5] AS examples,
-            min(carrier_code) AS carrier_code, min(message) AS message FROM m2m.device_change
-            WHERE bulk_change_id = :id GROUP BY status, reason ORDER BY count(*) DESC, status, reason
+                min(carrier_code) AS carrier_code, min(message) AS message
+            FROM m2m.device_change WHERE bulk_change_id = :id GROUP BY status, reason
+            ORDER BY count(*) DESC, status, reason
             """
         ),
         {"id": bulk_change_id},
@@ -188,7 +193,7 @@ def each_result(connection: Connection, bulk_change_id: int) -> Iterator[tuple[s
         text(
             """
             SELECT iccid, status, coalesce(old_rate_plan, ''), rate_plan, coalesce(carrier_code, ''),
-            coalesce(message, '')
+                coalesce(message, '')
             FROM m2m.device_change WHERE bulk_change_id = :id ORDER BY row_number
             """
         ),

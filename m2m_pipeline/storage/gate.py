@@ -13,10 +13,12 @@ def reserve(connection: Connection, account: str, calls: int, spacing_seconds: f
         text(
             """
             INSERT INTO m2m.carrier_gate AS g (account, next_call_at)
-            VALUES (:account, clock_timestamp() + make_interval(secs => :span)) ON CONFLICT (account) DO UPDATE
-            SET next_call_at = greatest(g.next_call_at, clock_timestamp()) + make_interval(secs => :span)
-            RETURNING greatest(0, extract(epoch
-            FROM next_call_at - make_interval(secs => :span) - clock_timestamp()))
+            VALUES (:account, clock_timestamp() + make_interval(secs => :span))
+            ON CONFLICT (account)
+            DO UPDATE SET next_call_at = greatest(g.next_call_at, clock_timestamp()) + make_interval(secs =>
+                :span)
+            RETURNING greatest(0, extract(epoch FROM next_call_at - make_interval(secs => :span) -
+                clock_timestamp()))
             """
         ),
         {"account": account, "span": calls * spacing_seconds},

@@ -24,9 +24,9 @@ def find_known(connection: Connection, provider_id: int, iccids: Sequence[str]) 
     rows = connection.execute(
         text(
             """
-            SELECT d.id, d.iccid, c.bulk_change_id FROM m2m.device d
-            LEFT JOIN m2m.device_change c ON c.service_provider_id = d.service_provider_id AND c.iccid = d.iccid
-            AND c.status = ANY(:open)
+            SELECT d.id, d.iccid, c.bulk_change_id FROM m2m.device d LEFT
+            JOIN m2m.device_change c ON c.service_provider_id = d.service_provider_id AND c.iccid = d.iccid AND
+                c.status = ANY(:open)
             WHERE d.service_provider_id = :provider AND d.iccid = ANY(:iccids)
             """
         ),
@@ -44,21 +44,21 @@ def store_devices(connection: Connection, provider: ServiceProvider, devices: Se
         text(
             """
             INSERT INTO m2m.device AS d (tenant_id, service_provider_id, iccid, msisdn, imsi, sim_status,
-            rate_plan, communication_plan)
+                rate_plan, communication_plan)
             SELECT :tenant, :provider, s.*
-            FROM unnest(CAST(:iccid AS text[]), CAST(:msisdn AS text[]), CAST(:imsi AS text[]),
-            CAST(:sim_status AS text[]), CAST(:rate_plan AS text[]), CAST(:communication_plan AS text[]))
-            AS s(iccid, msisdn, imsi, sim_status, rate_plan, communication_plan)
-            WHERE NOT EXISTS (SELECT 1 FROM m2m.device_change c WHERE c.service_provider_id = :provider
-            AND c.iccid = s.iccid AND c.status = ANY(:open))
-            ON CONFLICT (service_provider_id, iccid) DO UPDATE SET
-            msisdn = coalesce(excluded.msisdn, d.msisdn), imsi = coalesce(excluded.imsi, d.imsi),
-            sim_status = coalesce(excluded.sim_status, d.sim_status), rate_plan = excluded.rate_plan,
-            communication_plan = excluded.communication_plan, updated_at = clock_timestamp()
-            WHERE (d.rate_plan, d.communication_plan, d.sim_status) IS DISTINCT FROM
-            (excluded.rate_plan, excluded.communication_plan, coalesce(excluded.sim_status, d.sim_status))
-            OR coalesce(excluded.msisdn, d.msisdn) IS DISTINCT FROM d.msisdn
-            OR coalesce(excluded.imsi, d.imsi) IS DISTINCT FROM d.imsi
+            FROM unnest(CAST(:iccid AS text[]), CAST(:msisdn AS text[]), CAST(:imsi AS text[]), CAST(:sim_status
+                AS text[]), CAST(:rate_plan AS text[]), CAST(:communication_plan AS text[])) AS s(iccid, msisdn,
+                imsi, sim_status, rate_plan, communication_plan)
+            WHERE NOT EXISTS (SELECT 1 FROM m2m.device_change c WHERE c.service_provider_id = :provider AND
+                c.iccid = s.iccid AND c.status = ANY(:open))
+            ON CONFLICT (service_provider_id, iccid)
+            DO UPDATE SET msisdn = coalesce(excluded.msisdn, d.msisdn), imsi = coalesce(excluded.imsi, d.imsi),
+                sim_status = coalesce(excluded.sim_status, d.sim_status), rate_plan = excluded.rate_plan,
+                communication_plan = excluded.communication_plan, updated_at = clock_timestamp()
+            WHERE (d.rate_plan, d.communication_plan, d.sim_status) IS DISTINCT FROM (excluded.rate_plan,
+                excluded.communication_plan, coalesce(excluded.sim_status, d.sim_status)) OR
+                coalesce(excluded.msisdn, d.msisdn) IS DISTINCT FROM d.msisdn OR coalesce(excluded.imsi, d.imsi)
+                IS DISTINCT FROM d.imsi
             """
         ),
         {

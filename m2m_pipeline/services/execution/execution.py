@@ -111,7 +111,7 @@ class Execution:
         """
         attempt = self.claim(bulk_change_id, owner)
         _, provider = _load(self._database, attempt)
-        denied = writes_denied(provider) or asyncio.run(self._probe(provider))
+        denied = writes_denied(provider) or asyncio.run(self._probe(attempt, provider))
         if denied is None:
             return
         with self._database.fenced(attempt) as tx:
@@ -178,6 +178,11 @@ class Execution:
         """
         return finish.finish(self._database, self.claim(bulk_change_id, owner))
 
+    def release(self, owner: str) -> None:
+        """Give the lease back: this run has failed, and the next one need not wait for the lease to run out."""
+        with self._database.begin() as tx:
+            bulk_changes.release(tx, owner)
+
     def document(self, bulk_change_id: int) -> ResultDocument:
         """The result document as the rows stand now.
 
@@ -191,7 +196,7 @@ class Execution:
                 raise NotClaimableError(_why_not(None, bulk_change_id))
             return fold(tx, change)
 
-    async def _probe(self, provider: ServiceProvider) -> Denied | None:
+    async def _probe(self, attempt: Attempt, provider: ServiceProvider) -> Denied | None:
         credential = load_credential(self._database, self._vault, provider)
         if isinstance(credential, Denied):
             return credential
@@ -199,6 +204,8 @@ class Execution:
         try:
             return await probe(carrier, provider, self._settings.patience.outage)
         finally:
+            with self._database.fenced(attempt) as tx:
+                bulk_changes.count_calls(tx, attempt, carrier.pacer.calls)
             await carrier.close()
 
     async def _change_devices(self, attempt: Attempt, batch: Batch) -> None:

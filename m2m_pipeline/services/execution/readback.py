@@ -30,13 +30,11 @@ async def read_back(bench: Workbench, devices: Sequence[DeviceWork]) -> None:
 
 async def confirm(bench: Workbench, mode: VerifyMode, applied: Sequence[DeviceWork]) -> None:
     """Turn the carrier's claims into knowledge, in the provider's way."""
-    today_or_later = [device for device in applied if device.effective_date is not None]
-    for device in today_or_later:
-        bench.take(scheduled(device))
-    claimed = [device for device in applied if device.effective_date is None]
-    if mode is VerifyMode.NONE:
-        await bench.commit()
-        return
+    for device in applied:
+        if device.effective_date is not None:
+            bench.take(scheduled(device))
+    # A 202 is not even a claim: it is asked about in every mode.
+    claimed = [d for d in applied if d.effective_date is None and (mode is not VerifyMode.NONE or d.only_accepted)]
     if mode is VerifyMode.PAGES and len(claimed) >= PAGES_WORTH_IT:
         claimed = await _confirm_by_pages(bench, claimed)
     await read_back(bench, claimed)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 from m2m_pipeline.domain.attempt import Attempt, LeaseLostError
 from m2m_pipeline.domain.change import DeviceWork, Step
@@ -84,7 +85,10 @@ class Workbench:
             if step.verified or step.status not in _IN_WORK:
                 del self.devices[step.device_change_id]
             else:
-                self.devices[device.id] = replace(device, status=step.status, attempts=step.attempts)
+                accepted = step.http_status == HTTPStatus.ACCEPTED
+                self.devices[device.id] = replace(
+                    device, status=step.status, attempts=step.attempts, only_accepted=accepted
+                )
 
     async def commit_regularly(self) -> None:
         """Commit every `FLUSH_SECONDS`, or when `FLUSH_ROWS` moves wait. Runs until it is cancelled."""

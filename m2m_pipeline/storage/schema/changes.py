@@ -1,0 +1,105 @@
+"""Bulk changes and their devices."""
+
+from datetime import date, datetime
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from m2m_pipeline.domain.status import OPEN_DEVICES, BulkChangeStatus, DeviceStatus
+from m2m_pipeline.storage.schema.accounts import Device
+from m2m_pipeline.storage.schema.base import NOW, Base, one_of, within_tenant
+
+
+class BulkChange(Base):
+    """One request, its place in the queue, and its lease."""
+
+    __tablename__ = "bulk_change"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "idempotency_key"),
+        UniqueConstraint("id", "tenant_id"),
+        within_tenant("service_provider_id", "service_provider"),
+        CheckConstraint(one_of("status", BulkChangeStatus), "status"),
+        CheckConstraint("batch_size BETWEEN 1 AND 2000", "batch_size"),
+        Index(
+            "ix_bulk_change_queue",
+            text("priority DESC"),
+            "queued_at",
+            postgresql_where=text("status = 'QUEUED'"),
+        ),
+    )
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    tenant_id: Mapped[int]
+    service_provider_id: Mapped[int]
+    status: Mapped[str]
+    rate_plan: Mapped[str]
+    communication_plan: Mapped[str | None]
+    effective_date: Mapped[date | None]
+    batch_size: Mapped[int]
+    priority: Mapped[int] = mapped_column(server_default=text("0"))
+    requested_by: Mapped[str]
+    request: Mapped[dict[str, object]]
+    request_digest: Mapped[str]
+    idempotency_key: Mapped[str | None]
+    attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    lease_token: Mapped[int] = mapped_column(server_default=text("0"))
+    lease_owner: Mapped[str | None]
+    lease_expires_at: Mapped[datetime | None]
+    reason: Mapped[str | None]
+    message: Mapped[str | None]
+    carrier_calls: Mapped[int] = mapped_column(server_default=text("0"))
+    result: Mapped[dict[str, object] | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    queued_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+
+class DeviceChange(Base):
+    """One row of a request: where it stands, what it was before, and why it ended as it did."""
+
+    __tablename__ = "device_change"
+    __table_args__ = (
+        UniqueConstraint("bulk_change_id", "row_number"),
+        within_tenant("bulk_change_id", "bulk_change"),
+        within_tenant("service_provider_id", "service_provider"),
+        CheckConstraint(one_of("status", DeviceStatus), "status"),
+        CheckConstraint("status NOT IN ('REFUSED', 'SKIPPED') OR reason IS NOT NULL", "no_end_without_reason"),
+        Index(
+            "uq_device_change_open",
+            "service_provider_id",
+            "iccid",
+            unique=True,
+            postgresql_where=text(one_of("status", OPEN_DEVICES)),
+        ),
+        Index("ix_device_change_batch", "bulk_change_id", "batch"),
+        Index("ix_device_change_iccid", "service_provider_id", "iccid"),
+    )
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    tenant_id: Mapped[int]
+    service_provider_id: Mapped[int]
+    bulk_change_id: Mapped[int]
+    row_number: Mapped[int]
+    iccid: Mapped[str]
+    device_id: Mapped[int | None] = mapped_column(ForeignKey(Device.id))
+    status: Mapped[str]
+    old_rate_plan: Mapped[str | None]
+    old_communication_plan: Mapped[str | None]
+    rate_plan: Mapped[str]
+    communication_plan: Mapped[str | None]
+    batch: Mapped[int | None]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    reason: Mapped[str | None]
+    message: Mapped[str | None]
+    http_status: Mapped[int | None]
+    carrier_code: Mapped[str | None]
+    sent_at: Mapped[datetime | None]
+    verified_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)

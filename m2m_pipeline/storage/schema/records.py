@@ -1,0 +1,59 @@
+"""The audit log, and the budget of each carrier account."""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from m2m_pipeline.domain.audit import AuditKind
+from m2m_pipeline.storage.schema.accounts import Tenant
+from m2m_pipeline.storage.schema.base import NOW, Base, one_of
+
+
+class AuditEntry(Base):
+    """Who did what to which device or account, when, and what was answered. Append-only: a trigger refuses the rest."""
+
+    __tablename__ = "audit_entry"
+    __table_args__ = (
+        CheckConstraint(one_of("kind", AuditKind), "kind"),
+        Index("ix_audit_entry_bulk_change", "bulk_change_id", "device_change_id"),
+        # What is derived from a device row is written once, however often the step that writes it is run again.
+        Index(
+            "uq_audit_entry_once",
+            "device_change_id",
+            "kind",
+            "outcome",
+            unique=True,
+            postgresql_where=text("kind IN ('AMOP_UPDATE', 'DEVICE_ENDED')"),
+        ),
+    )
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey(Tenant.id))
+    at: Mapped[datetime] = mapped_column(server_default=NOW)
+    kind: Mapped[str]
+    actor: Mapped[str]
+    service_provider_id: Mapped[int | None]
+    bulk_change_id: Mapped[int | None]
+    device_change_id: Mapped[int | None]
+    iccid: Mapped[str | None]
+    old_rate_plan: Mapped[str | None]
+    new_rate_plan: Mapped[str | None]
+    outcome: Mapped[str]
+    reason: Mapped[str | None]
+    message: Mapped[str | None]
+    request: Mapped[dict[str, object] | None]
+    response: Mapped[dict[str, object] | None]
+
+
+class CarrierGate(Base):
+    """The budget of one carrier account: the theoretical arrival time of the next call (GCRA)."""
+
+    __tablename__ = "carrier_gate"
+    account: Mapped[str] = mapped_column(primary_key=True)
+    next_call_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -1,0 +1,51 @@
+"""One simulator process for each worker; a world of its own for each test."""
+
+from collections.abc import Callable, Generator
+from contextlib import ExitStack
+
+import pytest
+
+from m2m_pipeline.domain.carrier import Carriers
+from m2m_pipeline.services import pacing
+from m2m_pipeline.simulator.client import SimulatorControl
+from m2m_pipeline_tests.world import Options, World, simulator_process
+
+MakeWorld = Callable[..., World]
+
+
+@pytest.fixture(scope="session")
+def carrier_url() -> Generator[str]:
+    with simulator_process() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def shared_control(carrier_url: str) -> Generator[SimulatorControl]:
+    with SimulatorControl(carrier_url) as control:
+        yield control
+
+
+@pytest.fixture
+def make_world(carrier_url: str, shared_control: SimulatorControl, database_url: str) -> Generator[MakeWorld]:
+    """A world with the options that are named."""
+    with ExitStack() as stack:
+
+        def make(carriers: Carriers | None = None, **options: object) -> World:
+            shared_control.set_latency(0, 0)
+            world = World(shared_control, carrier_url, database_url, Options(**options), carriers)  # pyright: ignore[reportArgumentType] -- named by the test
+            stack.callback(world.close)
+            return world
+
+        yield make
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    """The ordinary world: three devices."""
+    return make_world()
+
+
+@pytest.fixture
+def quick_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that failed is said again at once: the pause is no setting, and too long for a test."""
+    monkeypatch.setattr(pacing, "READ_BACKOFF_SECONDS", 0.01)
