@@ -62,7 +62,7 @@ def metadata(document: ResultDocument) -> Mapping[str, dg.MetadataValue]:
             )
         },
         "carrier calls": dg.MetadataValue.int(document.carrier_calls),
-        "why not": _reasons_table([*document.failures, *document.skipped]),
+        "not changed, by reason": _reasons_table([*document.failures, *document.skipped]),
     }
     if document.message:
         values["reason"] = dg.MetadataValue.text(document.message)

@@ -2,7 +2,6 @@
 
 import dagster as dg
 
-from m2m_pipeline.orchestration.failures import release_lease
 from m2m_pipeline.orchestration.ops import (
     authenticate_carrier,
     build_change_details,
@@ -16,7 +15,6 @@ from m2m_pipeline.orchestration.ops import (
 
 
 @dg.job(
-    hooks={release_lease},
     # One process: a step costs 0.1 s in it and seconds in its own; calls overlap inside a step, runs scale out.
     executor_def=dg.in_process_executor,
     tags={

@@ -7,7 +7,7 @@ import dagster as dg
 from m2m_pipeline.domain.attempt import NotClaimableError
 from m2m_pipeline.domain.change import Batch
 from m2m_pipeline.orchestration.assets import headline, materialization
-from m2m_pipeline.orchestration.failures import ending_in_the_catalog, failing_plainly
+from m2m_pipeline.orchestration.failures import attempt, ending_in_the_catalog
 from m2m_pipeline.orchestration.platform import Platform
 
 
@@ -31,8 +31,8 @@ def validate_request(
 ) -> Iterator[dg.Output[int]]:
     """Take the lease and examine the request again; where there is nothing for this run to do, the rest is skipped."""
     try:
-        with ending_in_the_catalog(context, platform, config.bulk_change_id):
-            platform.services.execution.validate_request(config.bulk_change_id, context.run_id)
+        with ending_in_the_catalog(context, platform, config.bulk_change_id) as execution:
+            execution.validate_request(config.bulk_change_id, context.run_id)
     except dg.Failure as failure:
         if not isinstance(failure.__cause__, NotClaimableError):
             raise
@@ -44,8 +44,8 @@ def validate_request(
 @dg.op
 def build_change_details(context: dg.OpExecutionContext, platform: Platform, bulk_change_id: int) -> int:
     """Write down each device's plan before anything is sent; end the devices that need no call."""
-    with failing_plainly():
-        counts = platform.services.execution.build_change_details(bulk_change_id, context.run_id)
+    with attempt(context, platform) as execution:
+        counts = execution.build_change_details(bulk_change_id, context.run_id)
     context.add_output_metadata({status.lower(): count for status, count in counts.items()})
     return bulk_change_id
 
@@ -53,8 +53,8 @@ def build_change_details(context: dg.OpExecutionContext, platform: Platform, bul
 @dg.op
 def authenticate_carrier(context: dg.OpExecutionContext, platform: Platform, bulk_change_id: int) -> int:
     """Credential, permission to write, sign-in: if one is missing, the change ends here and no device is touched."""
-    with ending_in_the_catalog(context, platform, bulk_change_id):
-        platform.services.execution.authenticate_carrier(bulk_change_id, context.run_id)
+    with ending_in_the_catalog(context, platform, bulk_change_id) as execution:
+        execution.authenticate_carrier(bulk_change_id, context.run_id)
     return bulk_change_id
 
 
@@ -63,8 +63,8 @@ def plan_batches(
     context: dg.OpExecutionContext, platform: Platform, bulk_change_id: int
 ) -> Iterator[dg.DynamicOutput[Batch]]:
     """Cut the devices that are still open into batches: one mapped step each."""
-    with failing_plainly():
-        batches = platform.services.execution.plan_batches(bulk_change_id, context.run_id)
+    with attempt(context, platform) as execution:
+        batches = execution.plan_batches(bulk_change_id, context.run_id)
     for batch in batches:
         yield dg.DynamicOutput(batch, mapping_key=batch.key, metadata={"devices": batch.devices})
 
@@ -72,24 +72,24 @@ def plan_batches(
 @dg.op(tags=_later(1))
 def change_devices(context: dg.OpExecutionContext, platform: Platform, batch: Batch) -> Batch:
     """Change the devices of a batch at the carrier, and confirm what it claims."""
-    with failing_plainly():
-        platform.services.execution.change_devices(batch, context.run_id)
+    with attempt(context, platform) as execution:
+        execution.change_devices(batch, context.run_id)
     return batch
 
 
 @dg.op(tags=_later(2))
 def update_amop(context: dg.OpExecutionContext, platform: Platform, batch: Batch) -> Batch:
     """Bring AMOP's inventory to what the carrier has applied."""
-    with failing_plainly():
-        platform.services.execution.update_amop(batch, context.run_id)
+    with attempt(context, platform) as execution:
+        execution.update_amop(batch, context.run_id)
     return batch
 
 
 @dg.op(tags=_later(3))
 def write_audit(context: dg.OpExecutionContext, platform: Platform, batch: Batch) -> int:
     """Write the audit entry of every device of the batch that has ended."""
-    with failing_plainly():
-        return platform.services.execution.write_audit(batch, context.run_id)
+    with attempt(context, platform) as execution:
+        return execution.write_audit(batch, context.run_id)
 
 
 @dg.op
@@ -97,7 +97,7 @@ def finalize_bulk_change(
     context: dg.OpExecutionContext, platform: Platform, bulk_change_id: int, audited: Sequence[int]
 ) -> None:
     """End the bulk change with the truth of its rows; what the steps returned is only shown, never counted on."""
-    with failing_plainly():
-        document = platform.services.execution.finalize(bulk_change_id, context.run_id)
+    with attempt(context, platform) as execution:
+        document = execution.finalize(bulk_change_id, context.run_id)
     context.log_event(materialization(document))
     context.log.info("%s; %d audit entries from %d batches.", headline(document), sum(audited), len(audited))

@@ -1,7 +1,8 @@
 """One simulator process for each worker; a world of its own for each test."""
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack
+from typing import Protocol
 
 import pytest
 
@@ -10,7 +11,11 @@ from m2m_pipeline.services import pacing
 from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline_tests.world import Options, World, simulator_process
 
-MakeWorld = Callable[..., World]
+
+class MakeWorld(Protocol):
+    """Makes the test's world."""
+
+    def __call__(self, options: Options | None = None, carriers: Carriers | None = None) -> World: ...
 
 
 @pytest.fixture(scope="session")
@@ -27,12 +32,12 @@ def shared_control(carrier_url: str) -> Generator[SimulatorControl]:
 
 @pytest.fixture
 def make_world(carrier_url: str, shared_control: SimulatorControl, database_url: str) -> Generator[MakeWorld]:
-    """A world with the options that are named."""
+    """A world as the test wants it."""
     with ExitStack() as stack:
 
-        def make(carriers: Carriers | None = None, **options: object) -> World:
+        def make(options: Options | None = None, carriers: Carriers | None = None) -> World:
             shared_control.set_latency(0, 0)
-            world = World(shared_control, carrier_url, database_url, Options(**options), carriers)  # pyright: ignore[reportArgumentType] -- named by the test
+            world = World(shared_control, carrier_url, database_url, options or Options(), carriers)
             stack.callback(world.close)
             return world
 

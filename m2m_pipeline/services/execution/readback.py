@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.domain.carrier import DeviceReading
@@ -11,8 +11,9 @@ from m2m_pipeline.domain.outcome import Refused, Scope, Unreachable
 from m2m_pipeline.services.execution.outcomes import after_reading, scheduled, unknown
 from m2m_pipeline.services.execution.workbench import Workbench
 
-CLOCK_SKEW = timedelta(minutes=5)
-"""How far the carrier's clock may lag ours before its list misses our changes (they are then read alone)."""
+CLOCK_LAGS = (timedelta(seconds=2), timedelta(minutes=5))
+"""How far the carrier's clock may lag ours, as tried in turn: a short list first, since the changes of everybody else
+on the account are in it too. What neither list shows is read alone."""
 
 PAGES_WORTH_IT = 3
 """Below so many devices, reading each costs no more than listing."""
@@ -46,21 +47,29 @@ async def _confirm_by_pages(bench: Workbench, claimed: Sequence[DeviceWork]) -> 
     A list page only ever confirms. A device that it shows otherwise may have moved between two pages: it is read.
     """
     left = {device.iccid: device for device in claimed}
-    since = min(device.sent_at for device in claimed if device.sent_at) - CLOCK_SKEW
-    size = bench.carrier.capabilities.page_size
-    most_pages = 2 + 2 * len(claimed) // size  # others' changes share the list; beyond this, reading alone is cheaper
-    for page in range(1, most_pages + 1):
+    first_call = min(device.sent_at for device in claimed if device.sent_at)
+    for lag in CLOCK_LAGS:
+        await _confirm_since(bench, first_call - lag, left)
+        if len(left) < PAGES_WORTH_IT:
+            break
+    await bench.commit()
+    return list(left.values())
+
+
+async def _confirm_since(bench: Workbench, since: datetime, left: dict[str, DeviceWork]) -> None:
+    """Take those of `left` that the list since a moment confirms, while a page costs less than reading them."""
+    page = 1
+    while page <= len(left):
         answer = await bench.carrier.list_devices(since, page)
         if isinstance(answer, Refused | Unreachable):
-            break
+            return
         for reading in answer.devices:
             device = left.get(reading.iccid)
             if device and reading.shows(device.rate_plan, device.communication_plan):
                 _decide(bench, left.pop(reading.iccid), reading, settled=False)
-        if answer.last or not left:
-            break
-    await bench.commit()
-    return list(left.values())
+        if answer.last:
+            return
+        page += 1
 
 
 async def _read_each(bench: Workbench, devices: Sequence[DeviceWork], *, settled: bool) -> list[DeviceWork]:

@@ -1,0 +1,110 @@
+"""A provider that does not let us in: the bulk change ends as FAILED, no device is touched, the security log knows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+from cryptography.fernet import Fernet
+
+from m2m_pipeline.domain.status import BulkChangeStatus
+from m2m_pipeline.services.accounts import ProviderSettings
+from m2m_pipeline.services.execution.execution import AccessDeniedError
+from m2m_pipeline.simulator.scenarios import Rule
+from m2m_pipeline_tests.invariants import check_all
+from m2m_pipeline_tests.services.conftest import MakeWorld
+from m2m_pipeline_tests.world import API_KEY, OWNER, PROVIDER, TENANT, USERNAME, Options, World
+
+pytestmark = pytest.mark.usefixtures("quick_reads")
+
+SECRET_KEY = "wr0ng-s3cret"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What keeps us out, and the reason that must be given."""
+
+    name: str
+    spoil: Callable[[World], object]
+    reason: str
+
+
+def configure(world: World, settings: ProviderSettings) -> None:
+    world.services.accounts.configure(TENANT, PROVIDER, settings, actor="test")
+
+
+def lose_the_encryption_key(world: World) -> None:
+    world.services.close()
+    world.services = world.application(keys=[Fernet.generate_key().decode()])
+
+
+CASES = (
+    Case("no credential", lambda world: world.sql("DELETE FROM m2m.carrier_credential"), "CREDENTIAL_MISSING"),
+    Case("another encryption key", lose_the_encryption_key, "CREDENTIAL_UNREADABLE"),
+    Case(
+        "writes disabled",
+        lambda world: configure(world, ProviderSettings(writes_enabled=False)),
+        "WRITES_DISABLED",
+    ),
+    Case(
+        "a wrong API key",
+        lambda world: configure(world, ProviderSettings(username=USERNAME, api_key=SECRET_KEY)),
+        "CARRIER_SIGN_IN_REFUSED",
+    ),
+    Case("our address blocked", lambda world: world.trouble(Rule(name="ip_blocked")), "CARRIER_SIGN_IN_REFUSED"),
+    Case("a role without access", lambda world: world.trouble(Rule(name="role_denied")), "CARRIER_ROLE_REFUSED"),
+    Case("a carrier that is away", lambda world: world.trouble(Rule(name="outage")), "CARRIER_UNREACHABLE"),
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_provider_that_keeps_us_out_ends_the_bulk_change_as_failed_with_no_device_touched(
+    make_world: MakeWorld, case: Case
+) -> None:
+    world = make_world(Options(patience=0.2))
+    bulk_change_id = world.submit().bulk_change_id
+    case.spoil(world)
+    with pytest.raises(AccessDeniedError) as denied:
+        world.run(bulk_change_id)
+    evidence = world.evidence(bulk_change_id)
+
+    assert evidence.bulk.status == BulkChangeStatus.FAILED
+    assert evidence.bulk.reason == case.reason
+    assert not evidence.puts()
+    assert {(row.status, row.reason, row.attempts) for row in evidence.rows} == {("REFUSED", case.reason, 0)}
+    (alarm,) = [entry for entry in evidence.audit if entry.kind == "CARRIER_SIGN_IN_FAILED"]
+    assert (alarm.reason, alarm.actor) == (case.reason, f"run {OWNER}")
+    told = f"{denied.value} {alarm.message}"
+    assert API_KEY not in told
+    assert SECRET_KEY not in told
+    check_all(evidence)
+
+
+def test_writes_that_are_disabled_cost_no_call_at_all(make_world: MakeWorld) -> None:
+    world = make_world(Options(writes=False))
+    with pytest.raises(AccessDeniedError):
+        world.run(world.submit().bulk_change_id)
+    assert not world.control.calls()
+
+
+def test_a_carrier_that_comes_back_within_the_patience_is_waited_for(make_world: MakeWorld) -> None:
+    world = make_world(Options(patience=20.0))
+    world.trouble(Rule(name="outage", lasts_s=0.5))
+    document, evidence = world.submit_and_run()
+
+    assert document.status is BulkChangeStatus.PROCESSED
+    check_all(evidence)
+
+
+def test_a_credential_that_is_lost_after_the_sign_in_stops_what_is_not_sent(world: World) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    first, *rest = world.prepare(bulk_change_id)
+    world.drive(first)
+    world.sql("DELETE FROM m2m.carrier_credential")
+    for batch in rest:
+        world.drive(batch)
+    document = world.services.execution.finalize(bulk_change_id, OWNER)
+
+    assert document.status is BulkChangeStatus.PARTIAL
+    assert document.counts == {"PROCESSED": 1, "REFUSED": 2}
+    assert document.reason == "CREDENTIAL_MISSING"
+    assert world.puts() == 1

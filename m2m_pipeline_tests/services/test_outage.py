@@ -1,0 +1,121 @@
+"""The carrier goes away: shorter than the patience costs time only, longer ends the run without a guess."""
+
+import pytest
+
+from m2m_pipeline.carriers.http import Timeouts
+from m2m_pipeline.carriers.jasper.adapter import JasperCarrier
+from m2m_pipeline.domain.accounts import Credential, ServiceProvider
+from m2m_pipeline.domain.carrier import Carrier, PlanChange
+from m2m_pipeline.domain.outcome import Answer, ChangeOutcome, Unreachable
+from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.domain.status import BulkChangeStatus
+from m2m_pipeline.local.ports import free_port
+from m2m_pipeline.services.accounts import ProviderSettings
+from m2m_pipeline.simulator.scenarios import Rule
+from m2m_pipeline_tests.invariants import check_all
+from m2m_pipeline_tests.services.conftest import MakeWorld
+from m2m_pipeline_tests.world import NEW, OLD, OWNER, PROVIDER, TENANT, Options, QuickCarriers, World
+
+pytestmark = pytest.mark.usefixtures("quick_reads")
+
+PUT = frozenset({"PUT"})
+
+
+def run_through(world: World, rule: Rule, batch_size: int) -> int:
+    """Prepare, let the trouble begin, and go on to the end; the bulk change."""
+    bulk_change_id = world.submit(batch_size=batch_size).bulk_change_id
+    batches = world.prepare(bulk_change_id)
+    world.trouble(rule)
+    for batch in batches:
+        world.drive(batch)
+    world.services.execution.finalize(bulk_change_id, OWNER)
+    return bulk_change_id
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 30])
+def test_an_outage_shorter_than_the_patience_costs_nobody_the_change(make_world: MakeWorld, batch_size: int) -> None:
+    devices = 3 if batch_size == 1 else 30
+    world = make_world(Options(devices=devices, patience=20.0, in_flight=3))
+    evidence = world.evidence(run_through(world, Rule(name="outage", lasts_s=1.5), batch_size))
+
+    assert set(evidence.statuses().values()) == {"PROCESSED"}
+    check_all(evidence)
+
+
+def test_an_outage_longer_than_the_patience_ends_the_run_without_a_guess(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=30, patience=0.5, in_flight=3))
+    evidence = world.evidence(run_through(world, Rule(name="outage", skip_calls=10), batch_size=30))
+
+    assert evidence.bulk.status in {BulkChangeStatus.PARTIAL, BulkChangeStatus.FAILED}
+    assert evidence.bulk.reason == "CARRIER_UNREACHABLE"
+    assert "PROCESSED" not in evidence.statuses().values()
+    assert {plans[0] for plans in evidence.amop.values()} == {OLD}
+    sent = {call.iccid for call in evidence.puts()}
+    for row in evidence.rows:
+        expected = ("UNCONFIRMED", "OUTCOME_UNKNOWN") if row.iccid in sent else ("REFUSED", "CARRIER_UNREACHABLE")
+        assert (row.status, row.reason) == expected
+    check_all(evidence)
+
+
+def test_a_carrier_that_takes_no_connection_costs_no_device_an_attempt(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=8, patience=0.3))
+    bulk_change_id = world.submit(batch_size=8).bulk_change_id
+    (batch,) = world.prepare(bulk_change_id)
+    nowhere = ProviderSettings(base_url=f"http://127.0.0.1:{free_port()}")
+    world.services.accounts.configure(TENANT, PROVIDER, nowhere, actor="test")
+    world.drive(batch)
+    document = world.services.execution.finalize(bulk_change_id, OWNER)
+
+    assert document.status is BulkChangeStatus.FAILED
+    rows = world.evidence(bulk_change_id).rows
+    assert {(row.status, row.reason, row.attempts) for row in rows} == {("REFUSED", "CARRIER_UNREACHABLE", 0)}
+    assert not world.puts()
+
+
+def test_a_carrier_that_is_back_before_the_patience_ends_is_used_again(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=8, patience=20.0))
+    document, evidence = world.submit_and_run(batch_size=8)
+
+    assert document.status is BulkChangeStatus.PROCESSED
+    check_all(evidence)
+
+
+def test_an_account_that_is_over_its_limit_for_ever_is_given_up_after_the_patience(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=4, patience=0.5))
+    evidence = world.evidence(run_through(world, Rule(name="rate_limited", methods=PUT), batch_size=4))
+
+    assert evidence.bulk.status == BulkChangeStatus.FAILED
+    assert {(row.status, row.attempts) for row in evidence.rows} == {("REFUSED", 0)}
+    check_all(evidence)
+
+
+def test_a_tightened_limit_slows_the_run_and_loses_nobody(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=6, patience=0.5, in_flight=3))
+    evidence = world.evidence(
+        run_through(world, Rule(name="limit_tightened", calls_per_second=2, lasts_s=2.0), batch_size=6)
+    )
+
+    assert set(evidence.statuses().values()) == {"PROCESSED"}
+    assert {row.attempts for row in evidence.rows} == {1}
+
+
+class _BehindAGateway(JasperCarrier):
+    """Its PUTs meet a gateway that answers 405 in a page of its own."""
+
+    async def change_plan(self, change: PlanChange) -> ChangeOutcome:
+        del change
+        return Unreachable(Answer(405, message="HTTP 405 without an error"), ReasonCode.CARRIER_UNREACHABLE)
+
+
+class _Gateways(QuickCarriers):
+    def open(self, provider: ServiceProvider, credential: Credential) -> Carrier:
+        return _BehindAGateway(provider.base_url, credential, provider.in_flight, Timeouts())
+
+
+def test_a_gateway_that_turns_every_call_away_is_not_asked_for_ever(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=4, patience=0.5), carriers=_Gateways())
+    document, evidence = world.submit_and_run(batch_size=4)
+
+    assert document.status is BulkChangeStatus.FAILED
+    assert {row.status for row in evidence.rows} == {"REFUSED"}
+    assert NEW not in {plans[0] for plans in evidence.amop.values()}
