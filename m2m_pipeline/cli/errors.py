@@ -10,14 +10,14 @@ from m2m_pipeline.services.accounts import CarrierCallFailedError
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.services.submission import NotProcessableError
 from m2m_pipeline.settings import MissingSettingError
-from m2m_pipeline.storage.database import DatabaseUnavailableError
+from m2m_pipeline.storage.database import DatabaseRefusedError, DatabaseUnavailableError
 from m2m_pipeline.storage.vault import CredentialUnreadableError, EncryptionKeyError
 
 REJECTED = 2
 """The request does not hold, or the command cannot be understood: trying it again unchanged does not help."""
 
 UNAVAILABLE = 3
-"""Something that the command needs does not answer: trying again may help."""
+"""Something that the command needs does not answer or does not do its work: the message says what helps."""
 
 STATUS: dict[type[Exception], int] = {
     RequestRejectedError: REJECTED,
@@ -29,6 +29,7 @@ STATUS: dict[type[Exception], int] = {
     CredentialUnreadableError: REJECTED,
     ValueError: REJECTED,
     DatabaseUnavailableError: UNAVAILABLE,
+    DatabaseRefusedError: UNAVAILABLE,
     CarrierCallFailedError: UNAVAILABLE,
     LocalServiceError: UNAVAILABLE,
 }

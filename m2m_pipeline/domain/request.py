@@ -20,6 +20,7 @@ CARRIER_RATE_PLAN_CHANGE = 7
 """The existing system's ChangeType of a carrier rate plan change."""
 
 MAX_NAME_LENGTH = 200
+MAX_ID = 2**63 - 1
 
 _LEGACY_NAMES = {
     "ServiceProviderId": "service_provider_id",
@@ -66,7 +67,7 @@ class BulkChangeRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     provider: Name | None = None
-    service_provider_id: int | None = None
+    service_provider_id: Annotated[int, Field(le=MAX_ID)] | None = None
     change_type: int = CARRIER_RATE_PLAN_CHANGE
     process_changes: bool = True
     rate_plan: Name = ""
@@ -128,8 +129,12 @@ def parse_request(data: object) -> BulkChangeRequest:
 
 
 def _without_nulls(fields: Mapping[str, object]) -> dict[str, object]:
-    """The existing system writes null, and an empty string, for what is not meant."""
-    return {name: value for name, value in fields.items() if value is not None and value != ""}
+    """The existing system writes null, and an empty or blank string, for what is not meant."""
+    return {
+        name: value
+        for name, value in fields.items()
+        if value is not None and not (isinstance(value, str) and not value.strip())
+    }
 
 
 def _provider_by_name(fields: dict[str, object]) -> dict[str, object]:

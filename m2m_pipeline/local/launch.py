@@ -15,7 +15,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main(arguments: list[str]) -> None:
-    """Replace this process by the program; returns only if the parent is gone already. Raises OSError."""
+    """Replace this process by the program; returns only if the parent is gone already. Raises OSError, SystemExit."""
     parent, death_signal, uid = (int(argument) for argument in arguments[:3])
     program = arguments[3:]
     libc = ctypes.CDLL(None, use_errno=True)
@@ -27,7 +27,10 @@ def main(arguments: list[str]) -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     # A parent that died before the line above took effect sends no signal any more.
     if os.getppid() == parent:
-        os.execv(program[0], program)  # noqa: S606 - becoming another program is the purpose
+        try:
+            os.execv(program[0], program)  # noqa: S606 - becoming another program is the purpose
+        except OSError as error:
+            sys.exit(f"{program[0]}: user {uid} cannot execute it: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,9 @@ _HEALTH = """{
   workspaceOrError {
     __typename
     ... on Workspace {
-      locationEntries { name loadStatus locationOrLoadError { __typename ... on PythonError { message } } }
+      locationEntries {
+        name loadStatus locationOrLoadError { ... on PythonError { message errorChain { error { message } } } }
+      }
     }
     ... on PythonError { message }
   }
@@ -43,7 +45,10 @@ def missing_at_daemon(client: httpx.Client, url: str, since: float) -> str | Non
     for location in health.workspaceOrError.locationEntries:
         found = location.locationOrLoadError
         if found is not None and found.message is not None:
-            raise LocalServiceError(f"code location {location.name}: Dagster cannot load it: {found.message.strip()}")
+            reasons = [found.message, *(link.error.message for link in found.errorChain)]
+            raise LocalServiceError(
+                f"code location {location.name}: Dagster cannot load it: {' '.join(map(str.strip, reasons))}"
+            )
         if found is None or location.loadStatus != "LOADED":
             return f"code location {location.name} is not loaded yet"
     if not health.workspaceOrError.locationEntries:
@@ -57,8 +62,17 @@ def missing_at_daemon(client: httpx.Client, url: str, since: float) -> str | Non
 
 
 # The fields have the names of Dagster's GraphQL schema.
+class _Error(BaseModel):
+    message: str
+
+
+class _ErrorLink(BaseModel):
+    error: _Error
+
+
 class _LoadResult(BaseModel):
     message: str | None = None
+    errorChain: list[_ErrorLink] = []  # noqa: N815
 
 
 class _Location(BaseModel):

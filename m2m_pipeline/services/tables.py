@@ -58,10 +58,14 @@ def _read_text(path: Path) -> str:
         message = f"{path} cannot be read: {error.strerror}."
         raise _rejected(ReasonCode.FILE_MALFORMED, message) from None
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         seen = "UTF-16" if content[:2] in {b"\xff\xfe", b"\xfe\xff"} else f"byte {error.start + 1} is not UTF-8"
         raise _rejected(ReasonCode.FILE_NOT_UTF8, f"{path.name} is not UTF-8 ({seen}).") from None
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise _rejected(ReasonCode.FILE_MALFORMED, f"{path.name}, line {line}: holds a NUL, which is no text.")
+    return text
 
 
 def _places(path: Path, header: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
@@ -91,7 +95,7 @@ def read_request(path: Path) -> dict[str, object]:
     """
     try:
         content: object = json.loads(_read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _rejected(ReasonCode.FILE_MALFORMED, f"{path.name} is no JSON: {error}.") from None
     if not isinstance(content, dict):
         raise _rejected(ReasonCode.FILE_MALFORMED, f"{path.name} holds no JSON object.")

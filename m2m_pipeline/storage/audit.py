@@ -9,6 +9,7 @@ from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.change import Step
 from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.domain.status import SETTLED_DEVICES
 
 
 def write(
@@ -94,8 +95,13 @@ _UNTOLD = (
 )
 
 
-def write_endings(connection: Connection, bulk_change_id: int, actor: str, batch: int | None = None) -> int:
-    """The missing entries of devices that have ended (in one batch, or in all); how many. Idempotent."""
+def write_endings(
+    connection: Connection, bulk_change_id: int, actor: str, batch: int | None = None, *, settled_only: bool = False
+) -> int:
+    """The missing entries of devices that have ended (in one batch, or in all); how many. Idempotent.
+
+    `settled_only`: this attempt goes on to read back what an earlier one left UNCONFIRMED: that is no end.
+    """
     return connection.execute(
         text(
             f"""
@@ -106,8 +112,15 @@ def write_endings(connection: Connection, bulk_change_id: int, actor: str, batch
                 c.status, c.reason, c.message
             FROM m2m.device_change c
             WHERE c.bulk_change_id = :id AND (CAST(:batch AS bigint) IS NULL OR c.batch = :batch) AND {_UNTOLD}
+                AND (c.status = ANY(:settled) OR NOT :settled_only)
             ON CONFLICT DO NOTHING
             """
         ),
-        {"id": bulk_change_id, "actor": actor, "batch": batch},
+        {
+            "id": bulk_change_id,
+            "actor": actor,
+            "batch": batch,
+            "settled": sorted(SETTLED_DEVICES),
+            "settled_only": settled_only,
+        },
     ).rowcount

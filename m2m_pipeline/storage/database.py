@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import stamina
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 from m2m_pipeline.domain.attempt import Attempt, LeaseLostError
 
@@ -21,6 +21,16 @@ class DatabaseUnavailableError(Exception):
     """The database does not answer. Nothing was recorded; trying again helps once it is back."""
 
 
+class DatabaseRefusedError(Exception):
+    """The database answers and does not do it. Nothing was recorded; trying again does not help."""
+
+    def __init__(self, error: DBAPIError) -> None:
+        super().__init__(
+            f"The database refused the work ({_kind(error)}). Nothing of it was recorded. Trying again does not help: "
+            "whoever runs the database finds the cause in its log."
+        )
+
+
 class Database:
     """The business database of this process."""
 
@@ -34,6 +44,8 @@ class Database:
             pool_size=5,
             max_overflow=5,
             pool_pre_ping=True,
+            # An error's text ends up in logs and in Dagster: it must not list customers' SIMs.
+            hide_parameters=True,
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
                 "options": options,
@@ -42,22 +54,28 @@ class Database:
         )
 
     @contextmanager
-    def begin(self) -> Generator[Connection]:
+    def begin(self, *, snapshot: bool = False) -> Generator[Connection]:
         """One transaction: committed at the end, rolled back on any exception.
+
+        `snapshot`: everything in it is seen as at its first statement.
 
         Raises:
             DatabaseUnavailableError: no connection, or it was lost before the commit.
+            IntegrityError: a rule of the schema was broken; whoever knows the rule says what it means.
+            DatabaseRefusedError: any other refusal.
 
         """
         try:
             with self.engine.begin() as connection:
+                if snapshot:
+                    connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
                 yield connection
-        except OperationalError as error:
-            raise _unavailable(error) from error
-        except DBAPIError as error:
-            if error.connection_invalidated:
-                raise _unavailable(error) from error
+        except IntegrityError:
             raise
+        except DBAPIError as error:
+            if isinstance(error, OperationalError) or error.connection_invalidated:
+                raise _unavailable(error) from error
+            raise DatabaseRefusedError(error) from error
 
     @contextmanager
     def fenced(self, attempt: Attempt) -> Generator[Connection]:
@@ -96,8 +114,12 @@ retrying_transient = stamina.retry(
 
 
 def _unavailable(error: DBAPIError) -> DatabaseUnavailableError:
-    kind = type(error.orig).__name__ if error.orig else type(error).__name__
     return DatabaseUnavailableError(
-        f"The database did not carry out the work ({kind}). Nothing of it was recorded. "
+        f"The database did not carry out the work ({_kind(error)}). Nothing of it was recorded. "
         "Trying again helps once the database is back; see M2M_DATABASE_URL."
     )
+
+
+def _kind(error: DBAPIError) -> str:
+    """What the driver calls it: without statement, values or rows."""
+    return type(error.orig).__name__ if error.orig else type(error).__name__

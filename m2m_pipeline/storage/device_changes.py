@@ -158,6 +158,14 @@ def count_unfinished(connection: Connection, bulk_change_id: int) -> int:
     ).scalar_one()
 
 
+def any_sent(connection: Connection, bulk_change_id: int) -> bool:
+    """Whether a call for one of the devices may have left."""
+    return connection.execute(
+        text("SELECT EXISTS (SELECT 1 FROM m2m.device_change WHERE bulk_change_id = :id AND sent_at IS NOT NULL)"),
+        {"id": bulk_change_id},
+    ).scalar_one()
+
+
 def tally(connection: Connection, bulk_change_id: int) -> Sequence[Tally]:
     """The devices of a bulk change, counted by status and reason, most frequent first."""
     rows = connection.execute(

@@ -1,7 +1,7 @@
 """One set of running services for all acceptance tests of a worker."""
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import dagster as dg
 import pytest
@@ -10,6 +10,7 @@ from m2m_pipeline.bootstrap import build
 from m2m_pipeline.local.services import LocalOptions, LocalServices
 from m2m_pipeline.settings import load_settings
 from m2m_pipeline.simulator.client import SimulatorControl
+from m2m_pipeline_tests.acceptance.play import Play
 from m2m_pipeline_tests.acceptance.site import Site, carrier_world
 from m2m_pipeline_tests.evidence import watch_moves
 
@@ -34,6 +35,15 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
             addresses = (local.addresses.simulator_url, local.addresses.dagster_url)
             yield Site(services, control, instance, local.environment, addresses)
         services.close()
+
+
+@pytest.fixture(scope="session")
+def play(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Generator[Play]:
+    """Bulk changes for every end of the flow, ended."""
+    with ExitStack() as stack:
+        play = Play(site, tmp_path_factory.mktemp("files"), stack)
+        play.perform()
+        yield play
 
 
 @contextmanager

@@ -315,9 +315,7 @@ def carrier_world() -> documents.World:
 def _devices(usernames: Sequence[str]) -> Iterator[documents.Device]:
     for username in usernames:
         for iccid in _iccids(username):
-            yield documents.Device(
-                iccid=iccid, rate_plan=OLD, communication_plan=COMMUNICATION_PLAN, account=username
-            )
+            yield documents.Device(iccid=iccid, rate_plan=OLD, communication_plan=COMMUNICATION_PLAN, account=username)
 
 
 def _username(number: int) -> str:

@@ -79,7 +79,8 @@ def test_a_program_that_does_not_exist_is_told_in_the_log(supervisor: Supervisor
     )
     supervisor.start(absent).result()
     wait_until(lambda: bool(supervisor.deaths), "its end")
-    assert "No such file or directory: '/no/such/program'" in text_of(tmp_path / "log")
+    told = f"/no/such/program: user {os.geteuid()} cannot execute it: No such file or directory\n"
+    assert text_of(tmp_path / "log") == told
 
 
 def test_a_failed_start_is_its_callers(supervisor: Supervisor, tmp_path: Path) -> None:

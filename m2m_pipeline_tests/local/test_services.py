@@ -7,17 +7,18 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.request import urlopen
 
+import httpx
 import psutil
 import psycopg
 import pytest
 from cryptography.fernet import Fernet
 
 import m2m_pipeline
+from m2m_pipeline.local.databases import Databases, external_databases
 from m2m_pipeline.local.errors import LocalServiceError
 from m2m_pipeline.local.postgres import EmbeddedPostgres
 from m2m_pipeline.local.services import LocalOptions, LocalServices
@@ -69,35 +70,37 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextmanager
-def _up(project: Path, state: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Start `m2m up`; afterwards kill it, and check that no process of it is left."""
-    mine = {name: text for name, text in os.environ.items() if not name.startswith(("M2M_", "DAGSTER"))}
-    environment = {**mine, "PYTHONPATH": str(_ROOT), "DIARY": str(state.with_suffix(".diary"))}
+def _up(project: Path, state: Path, diary: Path) -> Generator[subprocess.Popen[str]]:
+    """Start `m2m up`; afterwards kill it, and see that no process of it is left."""
     process = subprocess.Popen(
         [sys.executable, "-c", _UP, str(state)],
         cwd=project,
-        env=environment,
+        env=_environment(state, diary),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        with process:
-            yield process
-            process.kill()
+        yield process
     finally:
         process.kill()
+        process.communicate()
         wait_until(lambda: not _living(state), "the end of all processes")
 
 
+def _environment(state: Path, diary: Path) -> dict[str, str]:
+    given = {name: text for name, text in os.environ.items() if not name.startswith(("M2M_", "DAGSTER"))}
+    return {**given, "PYTHONPATH": str(_ROOT), "TEST_STATE": str(state), "DIARY": str(diary)}
+
+
 def _living(state: Path) -> list[psutil.Process]:
-    """Return the processes that work in the state directory or were started with it: all of `m2m up`'s."""
-    diary = f"DIARY={state.with_suffix('.diary')}".encode()
+    """Return the processes of an `m2m up` on this state directory: they have its environment or work there."""
+    mark = f"TEST_STATE={state}".encode()
     found: list[psutil.Process] = []
     for process in psutil.process_iter():
         try:
-            entry = Path("/proc") / str(process.pid)
-            ours = diary in (entry / "environ").read_bytes() or Path(process.cwd()).is_relative_to(state)
+            environment = (Path("/proc") / str(process.pid) / "environ").read_bytes()
+            ours = mark in environment.split(b"\0") or Path(process.cwd()).is_relative_to(state)
         except (psutil.Error, OSError):
             continue
         if ours and alive(process.pid):
@@ -105,89 +108,90 @@ def _living(state: Path) -> list[psutil.Process]:
     return found
 
 
-def _child(process: "subprocess.Popen[str]", word: str) -> int:
+def _child(process: subprocess.Popen[str], word: str) -> int:
     return next(
         child.pid for child in psutil.Process(process.pid).children() if any(word in part for part in child.cmdline())
     )
 
 
+def _addresses(process: subprocess.Popen[str]) -> dict[str, str]:
+    assert process.stdout is not None
+    return json.loads(process.stdout.readline())
+
+
 def _answers(url: str) -> bool:
     try:
-        with urlopen(url, timeout=5):
-            return True
-    except OSError as error:
-        return "HTTP Error" in str(error)
+        return httpx.get(url, timeout=5, trust_env=False).status_code < 500
+    except httpx.HTTPError:
+        return False
 
 
-def test_up_serves_restarts_what_dies_and_leaves_nothing_when_it_is_killed(project: Path, tmp_path: Path) -> None:
-    state, diary = tmp_path / "state", tmp_path / "state.diary"
-    with _up(project, state) as process:
-        assert process.stdout is not None
-        addresses = json.loads(process.stdout.readline())
+def _rows(url: str, query: bytes) -> list[tuple[object, ...]]:
+    with psycopg.connect(url.replace("+psycopg", ""), connect_timeout=5) as connection:
+        cursor = connection.execute(query)
+        return cursor.fetchall() if cursor.description else []
+
+
+def _connects(url: str) -> bool:
+    try:
+        return _rows(url, b"SELECT 1") == [(1,)]
+    except psycopg.OperationalError:
+        return False
+
+
+def test_up_restarts_what_dies_leaves_nothing_when_killed_and_comes_back_with_its_data(
+    project: Path, tmp_path: Path
+) -> None:
+    state, first_diary, second_diary = tmp_path / "state", tmp_path / "first", tmp_path / "second"
+    with _up(project, state, first_diary) as process:
+        addresses = _addresses(process)
         assert set(addresses) == {"database_url", "dagster_url", "simulator_url"}
+        assert _answers(addresses["dagster_url"] + "/server_info")
+        database = addresses["database_url"]
+        assert _rows(database, b"SELECT count(*) FROM bulk_change") == [(0,)], "the schema is there"
+        _rows(database, b"CREATE TABLE kept (x int)")
 
         running = running_services(state)
         assert running is not None
         assert running.supervisor_pid == process.pid
         assert running.addresses.as_dict() == addresses
-        assert running.environment["M2M_DATABASE_URL"] == addresses["database_url"]
-        assert _answers(addresses["dagster_url"] + "/server_info")
-        with psycopg.connect(addresses["database_url"].replace("+psycopg", "")) as connection:
-            assert connection.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+        assert running.environment["M2M_DATABASE_URL"] == database
 
-        second = subprocess.run(
+        rival = subprocess.run(
             [sys.executable, "-c", _UP, str(state)],
-            env={**os.environ, "PYTHONPATH": str(_ROOT)},
+            env=_environment(state, first_diary),
             cwd=project,
             capture_output=True,
             text=True,
             check=False,
         )
-        assert second.returncode != 0
-        assert f"the services already run (process {process.pid})" in second.stderr
+        assert rival.returncode == 1
+        assert f"the services already run (process {process.pid})" in rival.stderr
+        assert running_services(state) == running
 
-        os.kill(_child(process, "m2m_pipeline.simulator"), signal.SIGKILL)
-        os.kill(_child(process, "postgres"), signal.SIGKILL)
+        for victim in [_child(process, word) for word in ("m2m_pipeline.simulator", "postgres")]:
+            os.kill(victim, signal.SIGKILL)
         wait_until(lambda: _answers(addresses["simulator_url"]), "the simulator at its old address")
-        wait_until(lambda: _connects(addresses["database_url"]), "PostgreSQL at its old address")
+        wait_until(lambda: _connects(database), "PostgreSQL at its old address")
 
-        wait_until(lambda: "working" in text_of(diary), "a run")
-        before = _living(state)
-        assert int(text_of(diary).split()[0]) in {one.pid for one in before}
+        wait_until(lambda: "working" in text_of(first_diary), "a run")
+        living = _living(state)
+        assert int(text_of(first_diary).split()[0]) in {one.pid for one in living}
+        key = text_of(state / "encryption.key")
         process.kill()
         process.wait()
-        wait_until(lambda: not any(alive(one.pid) for one in before), "the end of all processes")
+        wait_until(lambda: not any(alive(one.pid) for one in living), "the end of all processes")
         assert running_services(state) is None, "the file of a killed supervisor does not count"
 
-
-def _connects(url: str) -> bool:
-    try:
-        psycopg.connect(url.replace("+psycopg", ""), connect_timeout=5).close()
-    except psycopg.OperationalError:
-        return False
-    return True
-
-
-def test_sigterm_lets_a_run_tidy_up_and_the_next_up_finds_the_data(project: Path, tmp_path: Path) -> None:
-    state, diary = tmp_path / "state", tmp_path / "state.diary"
-    keys: list[str] = []
-    for number in (signal.SIGTERM, signal.SIGINT):
-        with _up(project, state) as process:
-            assert process.stdout is not None
-            address = json.loads(process.stdout.readline())["database_url"].replace("+psycopg", "")
-            keys.append(text_of(state / "encryption.key"))
-            with psycopg.connect(address) as connection:
-                connection.execute("CREATE TABLE IF NOT EXISTS kept (x int)")
-                connection.execute("INSERT INTO kept VALUES (1)")
-                assert connection.execute("SELECT count(*) FROM kept").fetchone() == (len(keys),)
-            if number == signal.SIGTERM:
-                wait_until(lambda: "working" in text_of(diary), "a run")
-            process.send_signal(number)
-            assert process.wait() == 0
-            assert not _living(state)
-            assert running_services(state) is None
-    assert "cancelled" in text_of(diary)
-    assert keys[0] == keys[1]
+    with _up(project, state, second_diary) as process:
+        assert _rows(_addresses(process)["database_url"], b"SELECT count(*) FROM kept") == [(0,)]
+        assert text_of(state / "encryption.key") == key
+        wait_until(lambda: "working" in text_of(second_diary), "a run")
+        process.terminate()
+        assert process.wait() == 0
+        assert not _living(state)
+        assert running_services(state) is None
+        assert "cancelled" in text_of(second_diary), "the run could tidy up"
 
 
 @pytest.mark.parametrize(
@@ -196,19 +200,19 @@ def test_sigterm_lets_a_run_tidy_up_and_the_next_up_finds_the_data(project: Path
 )
 def test_sigint_during_the_start_leaves_no_process(project: Path, tmp_path: Path, moment: str) -> None:
     state = tmp_path / "state"
-    with _up(project, state) as process:
+    with _up(project, state, tmp_path / "diary") as process:
         wait_until((state / moment).exists, moment)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate()
         assert (process.returncode, out, err) == (0, "", "")
-        assert not _living(state)
+        wait_until(lambda: not _living(state), "the end of all processes", seconds=2)
 
 
 def test_code_that_cannot_be_loaded_ends_the_start_with_its_reason(project: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(project, broken)
     (broken / "endless_work.py").write_text("raise RuntimeError('no such luck')", encoding="utf-8")
-    with _up(broken, tmp_path / "state") as process:
+    with _up(broken, tmp_path / "state", tmp_path / "diary") as process:
         _out, err = process.communicate()
         assert process.returncode == 1
         assert "code location endless: Dagster cannot load it" in err
@@ -243,20 +247,19 @@ def test_an_unreachable_database_of_the_operator_is_named_without_its_password(
 
 
 def test_the_operators_database_is_used_and_dagsters_made_beside_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgres_server: EmbeddedPostgres, empty_database_url: str
+    monkeypatch: pytest.MonkeyPatch, postgres_server: EmbeddedPostgres, empty_database_url: str
 ) -> None:
-    monkeypatch.chdir(_ROOT)
-    monkeypatch.setenv("M2M_DATABASE_URL", empty_database_url)
     monkeypatch.delenv("M2M_DAGSTER_DATABASE_URL", raising=False)
     beside = empty_database_url.rpartition("/")[2] + "_dagster"
     try:
-        with LocalServices(LocalOptions(state_dir=tmp_path, simulator_arguments=None)) as services:
-            assert services.addresses.database_url == empty_database_url
-            assert services.addresses.simulator_url is None
-            assert services.environment["M2M_DAGSTER_DATABASE_URL"].endswith("/" + beside)
-            assert not (tmp_path / "postgres").exists()
+        for _time in range(2):
+            found = external_databases(empty_database_url.replace("+psycopg", ""))
+            assert found == Databases(business=empty_database_url, dagster=postgres_server.dagster_url(beside))
+            assert postgres_server.has_database(beside)
     finally:
         postgres_server.drop_database(beside)
+    monkeypatch.setenv("M2M_DAGSTER_DATABASE_URL", postgres_server.url("theirs"))
+    assert external_databases(empty_database_url).dagster == postgres_server.dagster_url("theirs")
 
 
 def test_what_the_state_directory_keeps_is_for_its_owner_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +286,5 @@ def test_without_the_projects_files_the_error_says_where_they_were_sought(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(m2m_pipeline, "__file__", str(tmp_path / "site" / "m2m_pipeline" / "__init__.py"))
-    with pytest.raises(
-        LocalServiceError, match="workspace.yaml: neither .* nor .* exists: run it in the project's root"
-    ):
+    with pytest.raises(LocalServiceError, match=r"workspace.yaml: neither .* nor .* exists: run it"):
         LocalServices(LocalOptions(state_dir=tmp_path / "state")).__enter__()

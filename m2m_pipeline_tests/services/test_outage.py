@@ -32,19 +32,21 @@ def run_through(world: World, rule: Rule, batch_size: int) -> int:
     return bulk_change_id
 
 
-@pytest.mark.parametrize("batch_size", [1, 3, 30])
-def test_an_outage_shorter_than_the_patience_costs_nobody_the_change(make_world: MakeWorld, batch_size: int) -> None:
-    devices = 3 if batch_size == 1 else 30
-    world = make_world(Options(devices=devices, patience=20.0, in_flight=3))
-    evidence = world.evidence(run_through(world, Rule(name="outage", lasts_s=1.5), batch_size))
+@pytest.mark.parametrize("batch_size", [1, 30])
+@pytest.mark.parametrize("scenario", ["outage", "html_502"])
+def test_an_outage_shorter_than_the_patience_costs_nobody_the_change(
+    make_world: MakeWorld, scenario: str, batch_size: int
+) -> None:
+    world = make_world(Options(devices=2 if batch_size == 1 else 30, patience=20.0, in_flight=3))
+    evidence = world.evidence(run_through(world, Rule(name=scenario, lasts_s=3.0), batch_size))
 
     assert set(evidence.statuses().values()) == {"PROCESSED"}
     check_all(evidence)
 
 
 def test_an_outage_longer_than_the_patience_ends_the_run_without_a_guess(make_world: MakeWorld) -> None:
-    world = make_world(Options(devices=30, patience=0.5, in_flight=3))
-    evidence = world.evidence(run_through(world, Rule(name="outage", skip_calls=10), batch_size=30))
+    world = make_world(Options(devices=60, patience=0.5, in_flight=3))
+    evidence = world.evidence(run_through(world, Rule(name="outage", skip_calls=10), batch_size=60))
 
     assert evidence.bulk.status in {BulkChangeStatus.PARTIAL, BulkChangeStatus.FAILED}
     assert evidence.bulk.reason == "CARRIER_UNREACHABLE"
@@ -72,11 +74,13 @@ def test_a_carrier_that_takes_no_connection_costs_no_device_an_attempt(make_worl
     assert not world.puts()
 
 
-def test_a_carrier_that_is_back_before_the_patience_ends_is_used_again(make_world: MakeWorld) -> None:
-    world = make_world(Options(devices=8, patience=20.0))
-    document, evidence = world.submit_and_run(batch_size=8)
+def test_a_long_outage_stops_the_batches_that_are_to_come(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=6, patience=0.3))
+    evidence = world.evidence(run_through(world, Rule(name="outage"), batch_size=1))
 
-    assert document.status is BulkChangeStatus.PROCESSED
+    assert evidence.bulk.reason == "CARRIER_UNREACHABLE"
+    assert list(evidence.statuses().values()) == ["UNCONFIRMED", *["REFUSED"] * 5]
+    assert len(evidence.puts()) == 1
     check_all(evidence)
 
 

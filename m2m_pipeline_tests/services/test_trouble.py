@@ -223,7 +223,7 @@ def test_a_device_is_never_left_open_by_reads_that_fail_and_calls_that_fail(worl
 
 def test_a_list_page_that_fails_costs_reads_and_nothing_else(world: World) -> None:
     # Reading one device alone has an ICCID in its path; the list has none, so a rule cannot choose it: it comes first.
-    evidence = run_with(world, Rule(name="html_502", methods=GET, skip_calls=1, calls=4))
+    evidence = run_with(world, Rule(name="html_502", methods=GET, skip_calls=1, calls=8))
 
     assert set(evidence.statuses().values()) == {"PROCESSED"}
     assert all(evidence.reads(iccid) for iccid in world.iccids)

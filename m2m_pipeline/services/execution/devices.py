@@ -5,14 +5,17 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from m2m_pipeline.domain.accounts import VerifyMode
+from m2m_pipeline.domain.change import DeviceWork
+from m2m_pipeline.domain.outcome import Unreachable
+from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution.outcomes import unknown
 from m2m_pipeline.services.execution.readback import confirm, read_back
 from m2m_pipeline.services.execution.sending import send_pending
 from m2m_pipeline.services.execution.workbench import Workbench, keep_lease
 
-ROUNDS = 4
-"""Send, read back and send again at most so often; a device's attempts run out before."""
+FRUITLESS_ROUNDS = 3
+"""Devices that cannot be read so often, from a carrier that is there, are left to reconciliation."""
 
 
 async def change_devices(bench: Workbench, verify: VerifyMode, lease_seconds: float) -> None:
@@ -23,13 +26,39 @@ async def change_devices(bench: Workbench, verify: VerifyMode, lease_seconds: fl
     """
     async with _kept(bench, lease_seconds):
         await _resume(bench)
-        for _ in range(ROUNDS):
-            await read_back(bench, bench.in_status(DeviceStatus.UNCONFIRMED))
-            await send_pending(bench)
-            if bench.stopped or not bench.in_status(DeviceStatus.UNCONFIRMED):
-                break
-        await read_back(bench, bench.in_status(DeviceStatus.UNCONFIRMED))
+        await _send_and_read_back(bench)
         await confirm(bench, verify, bench.in_status(DeviceStatus.APPLIED))
+
+
+async def _send_and_read_back(bench: Workbench) -> None:
+    """Send and read back in turn, until no outcome is unknown or those that are cannot be learned now."""
+    await read_back(bench, _readable(bench))
+    fruitless = 0
+    while not bench.stopped and fruitless < FRUITLESS_ROUNDS:
+        await send_pending(bench)
+        unknown_before = _readable(bench)
+        if not unknown_before:
+            return
+        await read_back(bench, unknown_before)
+        fruitless = fruitless + 1 if _readable(bench) == unknown_before else 0
+        if fruitless:
+            await _await_carrier(bench)
+
+
+def _readable(bench: Workbench) -> list[DeviceWork]:
+    """The devices of which a reading tells something: a change for a day to come cannot be seen before."""
+    return [device for device in bench.in_status(DeviceStatus.UNCONFIRMED) if device.effective_date is None]
+
+
+async def _await_carrier(bench: Workbench) -> None:
+    """Wait for a carrier that is out of reach; beyond the run's patience the bulk change is stopped."""
+    loop = asyncio.get_running_loop()
+    give_up_at = loop.time() + bench.patience.outage
+    while isinstance(await bench.carrier.check_access(), Unreachable):
+        if loop.time() >= give_up_at:
+            message = f"The carrier was out of reach for more than {bench.patience.outage:.0f} s."
+            await bench.give_up(ReasonCode.CARRIER_UNREACHABLE, message)
+            return
 
 
 async def _resume(bench: Workbench) -> None:

@@ -15,9 +15,10 @@ from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.domain.change import Batch, BulkChange, Target
 from m2m_pipeline.domain.problems import RequestRejectedError
-from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, DeviceStatus
+from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied, load_credential, open_carrier, probe, writes_denied
+from m2m_pipeline.services.execution.claiming import claim, why_not
 from m2m_pipeline.services.execution.devices import change_devices
 from m2m_pipeline.services.execution.workbench import Patience, Workbench
 from m2m_pipeline.services.reporting import ResultDocument, fold
@@ -55,15 +56,12 @@ class Execution:
             NotClaimableError: it has ended, another run works on it, or it does not exist; the message says which.
 
         """
-        with self._database.begin() as tx:
-            before = bulk_changes.find(tx, bulk_change_id)
-            attempt = bulk_changes.claim(tx, bulk_change_id, owner, self._settings.lease_seconds)
-            if attempt is None:
-                raise NotClaimableError(_why_not(before, bulk_change_id))
-            return attempt
+        return claim(self._database, bulk_change_id, owner, self._settings.lease_seconds)
 
     def validate_request(self, bulk_change_id: int, owner: str) -> None:
         """Examine the recorded request again: the world has moved since it came in.
+
+        Where an earlier attempt has sent devices, a request that no longer holds stops, and they are brought to an end.
 
         Raises:
             NotClaimableError: there is nothing for this run to do.
@@ -84,9 +82,11 @@ class Execution:
             day = max(change.effective_date, datetime.now(UTC).date()) if change.effective_date else None
             target = Target(change.rate_plan, change.communication_plan, day)
             problems = request_problems(tx, self._carriers, provider, target)
-        if problems:
-            message = " ".join(problem.message for problem in problems)
-            finish.stop(self._database, attempt, problems[0].code, message)
+            if problems:
+                message = " ".join(problem.message for problem in problems)
+                bulk_changes.stop(tx, attempt, problems[0].code, message)
+            begun = device_changes.any_sent(tx, bulk_change_id)
+        if problems and not begun:
             finish.finish(self._database, attempt, rejected=True)
             raise RequestRejectedError(problems)
 
@@ -97,7 +97,7 @@ class Execution:
         with self._database.fenced(attempt) as tx:
             details.fill_details(tx, bulk_change_id)
             details.end_without_call(tx, bulk_change_id)
-            audit.write_endings(tx, bulk_change_id, f"run {owner}")
+            audit.write_endings(tx, bulk_change_id, f"run {owner}", settled_only=True)
             change = bulk_changes.find(tx, bulk_change_id)
             assert change is not None
             return fold(tx, change).counts
@@ -193,7 +193,7 @@ class Execution:
         with self._database.begin() as tx:
             change = bulk_changes.find(tx, bulk_change_id)
             if change is None:
-                raise NotClaimableError(_why_not(None, bulk_change_id))
+                raise NotClaimableError(why_not(None, bulk_change_id))
             return fold(tx, change)
 
     async def _probe(self, attempt: Attempt, provider: ServiceProvider) -> Denied | None:
@@ -237,14 +237,6 @@ def _load(database: Database, attempt: Attempt) -> tuple[BulkChange, ServiceProv
         provider = accounts.find_provider(tx, change.tenant_id, provider_id=change.service_provider_id)
         assert provider is not None
         return change, provider
-
-
-def _why_not(change: BulkChange | None, bulk_change_id: int) -> str:
-    if change is None:
-        return f"There is no bulk change {bulk_change_id}."
-    if change.status in ENDED_BULK_CHANGES:
-        return f"Bulk change {bulk_change_id} has ended as {change.status}: nothing to do."
-    return f"Bulk change {bulk_change_id} is {change.status} and is not this run's to work on: nothing was done."
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

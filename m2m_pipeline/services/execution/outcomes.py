@@ -24,16 +24,29 @@ def after_call(device: DeviceWork, outcome: ChangeOutcome) -> Step:
                 DeviceStatus.REFUSED, outcome.reason, outcome.answer.message or REASONS[outcome.reason].title
             )
         case Unreachable():
-            # Surely nothing happened: the call is taken back, its attempt too.
-            return step.to(DeviceStatus.PENDING, attempts=device.attempts - 1)
+            return _not_received(device, outcome, step)
         case Unconfirmed():
             return step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, outcome.answer.message)
         case _:
             assert_never(outcome)
 
 
+def _not_received(device: DeviceWork, outcome: Unreachable, step: "_Stepper") -> Step:
+    """What follows from a call that surely had no effect: it is taken back, and its attempt where it was but a wait."""
+    if outcome.throttled or outcome.answer.http_status is None:
+        return step.to(DeviceStatus.PENDING, attempts=device.attempts - 1)
+    if device.attempts >= MAX_ATTEMPTS:  # a gateway that turns this call away each time is no wait
+        return step.to(DeviceStatus.REFUSED, ReasonCode.ATTEMPTS_EXHAUSTED, outcome.answer.message)
+    return step.to(DeviceStatus.PENDING)
+
+
+def withdrawn(device: DeviceWork) -> Step:
+    """The call did not leave: the bulk change was stopped before its moment came."""
+    return _Stepper(device, None, None).to(DeviceStatus.PENDING, attempts=device.attempts - 1)
+
+
 def after_reading(device: DeviceWork, reading: DeviceReading | Refused, *, settled: bool) -> Step | None:
-    """The state that a reading leads to, or None while the device may still be settling on its old plan.
+    """The state that a reading leads to, or None while the device may still be settling.
 
     `settled`: the carrier has had its settle time since the call.
     """
@@ -42,17 +55,25 @@ def after_reading(device: DeviceWork, reading: DeviceReading | Refused, *, settl
     told = None if confirms and device.status is DeviceStatus.APPLIED else AuditKind.CARRIER_READ
     step = _Stepper(device, told, reading)
     if isinstance(reading, Refused):
-        return step.to(DeviceStatus.REFUSED, reading.reason, reading.answer.message or REASONS[reading.reason].title)
+        message = reading.answer.message or REASONS[reading.reason].title
+        if reading.reason is ReasonCode.CARRIER_DEVICE_UNKNOWN:
+            return step.to(DeviceStatus.REFUSED, reading.reason, message)
+        return step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, message)  # no word on the change
     if confirms:
         return step.to(DeviceStatus.APPLIED, verified=True)
+    if not settled:
+        return None
     if not _shows_old_plan(device, reading):
         plans = f'rate plan "{reading.rate_plan}", communication plan "{reading.communication_plan}"'
         return step.to(DeviceStatus.REFUSED, ReasonCode.PLAN_CONFLICT, f"The carrier shows {plans}.")
-    return _not_applied(device, reading, step) if settled else None
+    return _not_applied(device, reading, step)
 
 
 def _not_applied(device: DeviceWork, reading: DeviceReading, step: "_Stepper") -> Step:
     """What follows when the carrier has had its time and the device is still on its old plan."""
+    if device.only_accepted:
+        message = "The carrier accepted the change (202) and has not made it yet."
+        return step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, message)
     if device.status is DeviceStatus.APPLIED:
         message = f'The carrier accepted the change but still shows the rate plan "{reading.rate_plan}".'
         return step.to(DeviceStatus.REFUSED, ReasonCode.ACCEPTED_NOT_APPLIED, message)

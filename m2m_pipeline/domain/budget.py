@@ -1,0 +1,164 @@
+"""The budget of one carrier account: how many calls, how many at once, whose turn, and when to stop knocking.
+
+Pure decisions over one value, `Gate`, which storage keeps as one row for all processes. Times are seconds of the
+database's clock, rates are calls/s. A permit is a moment in the (near) future: whoever has one sleeps until it and then
+calls, so nobody polls for it and nobody starves. Whoever has to wait is remembered in order of asking, so that runs
+which share an account advance together: each gets its group of calls, then it is the next one's turn.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+SHARE_OF_THE_LIMIT = 0.975
+"""Timers and networks bunch calls that left evenly. At 97.5 % of the limit, calls may arrive 25 ms apart from their time
+before a sliding second sees one too many; at 100 % none may."""
+
+AHEAD_SECONDS = 0.25
+"""How far in the future a permit may lie: long enough to commit the intent before its moment, short enough that a run
+which asks now does not stand behind another's stock."""
+
+LONGEST_WAIT_SECONDS = 0.5
+GRACE_SECONDS = 0.05
+FORGOTTEN_SECONDS = 1.5
+"""A run that has not come back for its turn is passed over after the grace, and forgotten after this time: it died."""
+
+SLOWDOWN = 0.7
+RECOVERY_SHARE = 0.01
+"""The carrier says that it is over its limit: the account goes on at 70 %, then faster by 1 % of the configured rate
+each second. A limit that was lowered for good is so approached from below, at the price of one refused call a minute."""
+
+SAME_SLOWDOWN_SECONDS = 1.0
+"""Refusals so close together are about the same moment: calls that were in flight when the first was heard."""
+
+SLOWEST = 0.2
+"""calls/s; below, an account would not notice that it may go faster."""
+
+HOLD_SECONDS = 1.0
+"""How long the account rests after such a refusal, where the carrier names no time."""
+
+SILENT_IN_A_ROW = 5
+MEMORY = 20
+"""The breaker opens after so many calls in a row without a believable answer, or half of the last twenty."""
+
+PROBE_SECONDS = 10.0
+"""While it is open, one call in so many seconds tries whether the carrier is back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the account is configured to allow."""
+
+    calls_per_second: float
+    in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A run that waits: when it was seen last, and when it will come back to ask."""
+
+    holder: str
+    seen_at: float
+    back_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What is remembered of an account. The default is an account that was never used."""
+
+    next_call_at: float = 0.0
+    pace: float | None = None  # calls/s that the carrier taught us, at `paced_at`; None: as configured
+    paced_at: float = 0.0
+    recent: tuple[bool, ...] = ()  # the last outcomes, newest last; True where no believable answer came
+    probe_at: float | None = None  # the breaker is open; when the next probe may leave
+    waiting: tuple[Turn, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """`calls` calls may be made: the first at `first_at`, each `spacing` seconds after the one before."""
+
+    calls: int
+    first_at: float
+    spacing: float
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """No call may be made now: ask again in `seconds`. `open_`: because the carrier does not answer anybody."""
+
+    seconds: float
+    open_: bool = False
+
+
+def pace(gate: Gate, limits: Limits, now: float) -> float:
+    """The account's rate now, calls/s: as configured, or what the carrier taught us and the recovery since."""
+    if gate.pace is None:
+        return limits.calls_per_second
+    recovered = limits.calls_per_second * RECOVERY_SHARE * max(0.0, now - gate.paced_at)
+    return min(limits.calls_per_second, gate.pace + recovered)
+
+
+def ask(
+    gate: Gate, limits: Limits, holder: str, wanted: int, in_flight: int, now: float, *, probe: bool = False
+) -> tuple[Gate, Grant | Wait]:
+    """A run asks for up to `wanted` calls while `in_flight` are under way on the account.
+
+    `probe`: the call is a cheap one that may find out whether a silent carrier is back.
+    """
+    if gate.probe_at is not None:
+        return _ask_while_open(gate, now, probe=probe)
+    spacing = 1 / (pace(gate, limits, now) * SHARE_OF_THE_LIMIT)
+    queue = tuple(turn for turn in gate.waiting if now - turn.seen_at < FORGOTTEN_SECONDS)
+    place = next((i for i, turn in enumerate(queue) if turn.holder == holder), len(queue))
+    before = [turn for turn in queue[:place] if now < turn.back_at + GRACE_SECONDS]
+    early = max(0.0, gate.next_call_at - now - AHEAD_SECONDS)
+    free = limits.in_flight - in_flight
+    if before or early or free <= 0:
+        seconds = early + spacing * len(before) if early or before else spacing
+        seconds = min(LONGEST_WAIT_SECONDS, max(seconds, _slot_wait(spacing)))
+        turn = Turn(holder, now, now + seconds)
+        return replace(gate, waiting=(*queue[:place], turn, *queue[place + 1 :])), Wait(seconds)
+    calls = min(wanted, free)
+    first_at = max(gate.next_call_at, now)
+    return (
+        replace(gate, next_call_at=first_at + calls * spacing, waiting=(*queue[:place], *queue[place + 1 :])),
+        Grant(calls, first_at, spacing),
+    )
+
+
+def throttled(gate: Gate, limits: Limits, now: float, retry_after: float | None = None) -> Gate:
+    """The carrier said that the account is over its limit: everybody rests, then goes on more slowly."""
+    resting = replace(gate, next_call_at=max(gate.next_call_at, now + (retry_after or HOLD_SECONDS)))
+    if gate.pace is not None and now - gate.paced_at < SAME_SLOWDOWN_SECONDS:
+        return resting
+    return replace(resting, pace=max(SLOWEST, pace(gate, limits, now) * SLOWDOWN), paced_at=now)
+
+
+def heard(gate: Gate, silences: Iterable[bool], now: float) -> Gate:
+    """Calls came to their end: True for each without a believable answer. Opens or closes the breaker."""
+    recent, probe_at = gate.recent, gate.probe_at
+    for silent in silences:
+        recent = (*recent, silent)[-MEMORY:]
+        if not silent and probe_at is not None:
+            recent, probe_at = (), None
+        elif probe_at is None and _is_silent(recent):
+            probe_at = now + PROBE_SECONDS
+    return replace(gate, recent=recent, probe_at=probe_at)
+
+
+def _is_silent(recent: tuple[bool, ...]) -> bool:
+    in_a_row = len(recent) >= SILENT_IN_A_ROW and all(recent[-SILENT_IN_A_ROW:])
+    return in_a_row or sum(recent) * 2 >= MEMORY
+
+
+def _ask_while_open(gate: Gate, now: float, *, probe: bool) -> tuple[Gate, Grant | Wait]:
+    assert gate.probe_at is not None
+    if not probe or now < gate.probe_at:
+        return gate, Wait(min(LONGEST_WAIT_SECONDS, max(GRACE_SECONDS, gate.probe_at - now)), open_=True)
+    first_at = max(gate.next_call_at, now)
+    return replace(gate, probe_at=now + PROBE_SECONDS), Grant(1, first_at, 0.0)
+
+
+def _slot_wait(spacing: float) -> float:
+    """How soon to look for a free slot: a call takes tens of milliseconds or more."""
+    return min(0.05, max(0.01, spacing / 2))
