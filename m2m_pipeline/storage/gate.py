@@ -30,9 +30,10 @@ def hold(connection: Connection, account: str, seconds: float) -> None:
     connection.execute(
         text(
             """
-            UPDATE m2m.carrier_gate
-            SET next_call_at = greatest(next_call_at, clock_timestamp() + make_interval(secs => :seconds))
-            WHERE account = :account
+            INSERT INTO m2m.carrier_gate AS g (account, next_call_at)
+            VALUES (:account, clock_timestamp() + make_interval(secs => :seconds))
+            ON CONFLICT (account)
+            DO UPDATE SET next_call_at = greatest(g.next_call_at, excluded.next_call_at)
             """
         ),
         {"account": account, "seconds": seconds},
