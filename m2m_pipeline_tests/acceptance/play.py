@@ -114,7 +114,7 @@ class Play:
 
     def _to_the_end(self) -> None:
         for name, (account, process) in self._commands.items():
-            output, errors = process.communicate(timeout=120)
+            output, errors = process.communicate(timeout=240)
             assert output, errors
             document = json.loads(output)
             self.said[name] = Said(process.returncode, document)

@@ -8,7 +8,7 @@ import pytest
 
 from m2m_pipeline_tests.acceptance.site import NEW, Account, Site, write_csv
 
-pytestmark = pytest.mark.xdist_group("acceptance")
+pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 
 NEIGHBOUR = "globex"
 REJECTED, UNAVAILABLE = 2, 3

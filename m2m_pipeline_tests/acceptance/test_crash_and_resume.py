@@ -10,14 +10,17 @@ import dagster as dg
 import pytest
 
 from m2m_pipeline.services.accounts import ProviderSettings
+from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests import invariants
 from m2m_pipeline_tests.acceptance.site import NEW, Account, Ended, Site, eventually
 
-pytestmark = pytest.mark.xdist_group("acceptance")
+pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 
 DEVICES, BATCH_SIZE = 8, 4
-SENT_BEFORE_THE_KILL = 2
-SLOW = ProviderSettings(calls_per_second=4.0, in_flight=1)
+UNHEARD = 2
+"""The place of the device whose call is carried out and never answered: there the run stands when it is killed."""
+
+ONE_CALL_AT_A_TIME = ProviderSettings(in_flight=1)
 
 
 @dataclass
@@ -26,6 +29,7 @@ class Crashed:
 
     account: Account
     id: int
+    silence: int  # the rule at the carrier
     run_id: str = ""
 
 
@@ -45,9 +49,10 @@ def crashed(site: Site) -> Sequence[Crashed]:
     """Two bulk changes whose runs were killed, and whose leases have run out."""
     both = [_submitted(site), _submitted(site)]
     for one in both:
-        eventually(lambda one=one: site.puts(one.account) >= SENT_BEFORE_THE_KILL or None, "calls at the carrier")
+        eventually(lambda one=one: site.puts(one.account) > UNHEARD or None, "the call that is not answered")
         one.run_id = site.runs(one.id)[0].dagster_run.run_id
         os.kill(_worker(site, one.run_id), signal.SIGKILL)
+        site.control.stop(one.silence)
     for one in both:
         assert site.finished(one.run_id).status is dg.DagsterRunStatus.FAILURE
         eventually(lambda one=one: _lease_has_run_out(site, one.id) or None, "the end of the lease")
@@ -90,6 +95,7 @@ def test_re_executing_all_steps_after_a_kill_settles_every_device_exactly_once(r
 def test_after_a_kill_no_device_is_sent_again_before_it_was_read_back(resumed: Sequence[Afterwards]) -> None:
     for one in resumed:
         evidence = one.ended.evidence
+        assert len(evidence.puts(one.ended.account.iccids[UNHEARD])) == 1
         invariants.i2_at_most_one_change_and_no_blind_repeat(evidence)
         invariants.i3_the_status_agrees_with_carrier_and_amop(evidence)
         invariants.i4_every_device_is_audited(evidence)
@@ -121,8 +127,9 @@ def test_re_executing_a_finished_change_does_nothing_and_says_so(resumed: Sequen
 
 
 def _submitted(site: Site) -> Crashed:
-    account = site.account(SLOW)
-    return Crashed(account, site.submit(account, account.iccids[:DEVICES], batch_size=BATCH_SIZE))
+    account = site.account(ONE_CALL_AT_A_TIME)
+    silence = site.control.start(Rule(name="applied_then_silence", iccids=frozenset({account.iccids[UNHEARD]})))
+    return Crashed(account, site.submit(account, account.iccids[:DEVICES], batch_size=BATCH_SIZE), silence)
 
 
 def _worker(site: Site, run_id: str) -> int:

@@ -8,7 +8,7 @@ from m2m_pipeline_tests.acceptance.play import Play
 from m2m_pipeline_tests.acceptance.site import Site
 from m2m_pipeline_tests.invariants import check_all
 
-pytestmark = pytest.mark.xdist_group("acceptance")
+pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 
 STRANGER = "globex"
 BATCH_STEPS = ("change_devices", "update_amop", "write_audit")

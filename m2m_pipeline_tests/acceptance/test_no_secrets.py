@@ -9,7 +9,7 @@ import pytest
 from m2m_pipeline_tests.acceptance.play import Play
 from m2m_pipeline_tests.acceptance.site import CANARY, Site, query
 
-pytestmark = pytest.mark.xdist_group("acceptance")
+pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 
 KEPT_FOR_THE_OPERATOR = {"services.json", "encryption.key"}
 

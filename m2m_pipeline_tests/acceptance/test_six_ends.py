@@ -7,7 +7,7 @@ from m2m_pipeline_tests.acceptance.play import Play
 from m2m_pipeline_tests.acceptance.site import NEW, OLD, Ended, Site
 from m2m_pipeline_tests.invariants import check_all
 
-pytestmark = pytest.mark.xdist_group("acceptance")
+pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 
 DENIED = ("wrong_key", "blocked_address", "writes_disabled", "no_credential")
 

@@ -71,12 +71,15 @@ class Shell:
             contextlib.chdir(self.folder),
             contextlib.redirect_stdout(out),
             contextlib.redirect_stderr(err),
-            pytest.raises(SystemExit) as ended,
         ):
-            main()
-            sys.exit(0)
-        code = ended.value.code
-        return Ended(code if isinstance(code, int) else 0, out.getvalue(), err.getvalue())
+            try:
+                main()
+            except SystemExit as ended:
+                status = ended.code
+            else:
+                status = 0
+        assert isinstance(status, int)
+        return Ended(status, out.getvalue(), err.getvalue())
 
     def file(self, name: str, content: str) -> str:
         (self.folder / name).write_text(content)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import subprocess
 from io import StringIO
 
 import pytest
@@ -17,17 +18,17 @@ def sims(world: World) -> str:
     return "\n".join(["iccid", *world.iccids, ""])
 
 
-def test_a_bulk_change_from_file_to_result(m2m_process: Shell, world: World) -> None:
+def test_a_bulk_change_from_file_to_result(m2m: Shell, m2m_process: Shell, world: World) -> None:
     submitted = m2m_process("submit", m2m_process.file("sims.csv", sims(world)), *TO_NEW)
     assert (submitted.status, submitted.err) == (0, "")
     bulk_change_id = submitted.out.strip()
 
-    waiting = m2m_process("status", bulk_change_id, *OURS)
+    waiting = m2m("status", bulk_change_id, *OURS)
     assert waiting.out.startswith(f"Bulk change {bulk_change_id}: QUEUED, 0 of 3 settled")
     world.run(int(bulk_change_id))
-    told: dict[str, object] = json.loads(m2m_process("status", bulk_change_id, "--json", *OURS).out)
+    told: dict[str, object] = json.loads(m2m("status", bulk_change_id, "--json", *OURS).out)
     assert (told["status"], told["total"], told["counts"]) == ("PROCESSED", 3, {"PROCESSED": 3})
-    document: dict[str, object] = json.loads(m2m_process("result", bulk_change_id, "--format", "json", *OURS).out)
+    document: dict[str, object] = json.loads(m2m("result", bulk_change_id, "--format", "json", *OURS).out)
     assert document["carrier_calls"] == len(world.control.calls())
 
     table = m2m_process("result", bulk_change_id, "--format", "csv", *OURS)
@@ -100,7 +101,8 @@ def test_waiting_ends_with_the_bulk_change_and_tells_by_its_status(
         world.trouble(Rule(name=scenario, iccids=frozenset({world.iccids[0]})))
     with m2m_process.start("submit", m2m_process.file("sims.csv", sims(world)), "--wait", "--json", *TO_NEW) as waiting:
         while not (queued := world.services.queue.head()):
-            assert waiting.poll() is None
+            with pytest.raises(subprocess.TimeoutExpired):
+                waiting.wait(0.05)
         world.run(queued[0].id)
         out, err = waiting.communicate(timeout=60)
 

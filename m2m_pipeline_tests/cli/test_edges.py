@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -55,13 +56,14 @@ def test_a_database_without_our_tables_is_told_plainly_and_migrate_makes_them(
     bare: Shell, empty_database_url: str
 ) -> None:
     m2m = bare.with_(M2M_DATABASE_URL=empty_database_url)
+    inside = replace(m2m, inside=True)
     before = m2m("provider", "list")
     assert before.status != 0
     assert "m2m migrate" in plainly(before)
 
     assert m2m("migrate") == Ended(0, "", "")
-    assert m2m("migrate") == Ended(0, "", "")
-    assert m2m("provider", "list") == Ended(0, "", "")
+    assert inside("migrate") == Ended(0, "", "")
+    assert inside("provider", "list") == Ended(0, "", "")
 
 
 def test_an_error_as_json_is_json(bare: Shell) -> None:
