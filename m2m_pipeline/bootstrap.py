@@ -8,6 +8,7 @@ from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.services.accounts import Accounts
 from m2m_pipeline.services.execution.execution import Execution, ExecutionSettings
 from m2m_pipeline.services.execution.workbench import Patience
+from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reporting import Reporting
 from m2m_pipeline.services.submission import Submission
@@ -44,12 +45,13 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
     database = Database(settings.database_url.get_secret_value())
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
     known = carriers or CarrierRegistry()
+    door = CarrierDoor(database, known, settings.probe_seconds)
     patience = Patience(settle=settings.settle_seconds, outage=settings.outage_patience_seconds)
     return Application(
         database=database,
-        accounts=Accounts(database, vault, known),
+        accounts=Accounts(database, vault, door),
         submission=Submission(database, known),
         queue=Queue(database),
-        execution=Execution(database, vault, known, ExecutionSettings(settings.lease_seconds, patience)),
+        execution=Execution(database, vault, door, ExecutionSettings(settings.lease_seconds, patience)),
         reporting=Reporting(database),
     )

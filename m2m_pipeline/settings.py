@@ -58,6 +58,14 @@ class Settings(BaseModel):
         examples=["300"],
     )
 
+    probe_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="While a carrier does not answer: how often one call tries whether it is back, in seconds",
+        examples=["10"],
+    )
+
     @field_validator("database_url")
     @classmethod
     def _psycopg_3(cls, url: SecretStr) -> SecretStr:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from math import ceil
 
 from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.domain.carrier import DeviceReading
@@ -57,19 +58,26 @@ async def _confirm_by_pages(bench: Workbench, claimed: Sequence[DeviceWork]) -> 
 
 
 async def _confirm_since(bench: Workbench, since: datetime, left: dict[str, DeviceWork]) -> None:
-    """Take those of `left` that the list since a moment confirms, while a page costs less than reading them."""
+    """Take those of `left` that the list since a moment confirms, while a page costs less than reading them.
+
+    As many pages as `left` would fill are read at once; changes of others on the account may make it more.
+    """
     page = 1
     while page <= len(left):
-        answer = await bench.carrier.list_devices(since, page)
-        if isinstance(answer, Refused | Unreachable):
+        pages = range(page, page + ceil(len(left) / bench.carrier.capabilities.page_size))
+        answers = await asyncio.gather(*(bench.carrier.list_devices(since, number) for number in pages))
+        last = False
+        for answer in answers:
+            if isinstance(answer, Refused | Unreachable):
+                return
+            last = answer.last
+            for reading in answer.devices:
+                device = left.get(reading.iccid)
+                if device and reading.shows(device.rate_plan, device.communication_plan):
+                    _decide(bench, left.pop(reading.iccid), reading, settled=False)
+        if last:
             return
-        for reading in answer.devices:
-            device = left.get(reading.iccid)
-            if device and reading.shows(device.rate_plan, device.communication_plan):
-                _decide(bench, left.pop(reading.iccid), reading, settled=False)
-        if answer.last:
-            return
-        page += 1
+        page = pages.stop
 
 
 async def _read_each(bench: Workbench, devices: Sequence[DeviceWork], *, settled: bool) -> list[DeviceWork]:
