@@ -58,6 +58,12 @@ class Settings(BaseModel):
         examples=["300"],
     )
 
+    reconcile_cron: str = Field(
+        default="*/15 * * * *",
+        pattern=r"^\s*(\S+\s+){4}\S+\s*$",
+        description="When devices whose outcome is unknown are settled, as a cron expression (UTC)",
+        examples=["*/15 * * * *"],
+    )
     probe_seconds: float = Field(
         default=10.0,
         gt=0,

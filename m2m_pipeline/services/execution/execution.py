@@ -153,7 +153,7 @@ class Execution:
         try:
             asyncio.run(self._change_devices(attempt, batch))
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first_error(group) from group
 
     def update_amop(self, batch: Batch, owner: str) -> None:
         """Bring AMOP's inventory to what the carrier has applied in a batch."""
@@ -239,7 +239,7 @@ def _load(database: Database, attempt: Attempt) -> tuple[BulkChange, ServiceProv
         return change, provider
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that ended the others."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):
