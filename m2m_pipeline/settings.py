@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -78,12 +79,22 @@ class Settings(BaseModel):
         if not url.get_secret_value().startswith("postgresql+psycopg://"):
             message = "must start with postgresql+psycopg:// (PostgreSQL through psycopg 3)"
             raise ValueError(message)
+        if not _is_address(url.get_secret_value()):
+            message = "must be an address: host and port, with what is special in a password percent-encoded"
+            raise ValueError(message)
         return url
 
     @field_validator("encryption_keys", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value
+
+
+def _is_address(url: str) -> bool:
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:  # its words may repeat a part of the password
+        return False
 
 
 def state_dir() -> Path:

@@ -57,8 +57,7 @@ def i3_the_status_agrees_with_carrier_and_amop(evidence: Evidence) -> None:
     for iccid, row in _worked_on(evidence).items():
         at_carrier, in_amop = evidence.carrier.get(iccid), evidence.amop.get(iccid)
         on_target = at_carrier is not None and (
-            at_carrier.rate_plan == row.rate_plan
-            and row.communication_plan in {None, at_carrier.communication_plan}
+            at_carrier.rate_plan == row.rate_plan and row.communication_plan in {None, at_carrier.communication_plan}
         )
         match DeviceStatus(row.status):
             case DeviceStatus.PROCESSED:

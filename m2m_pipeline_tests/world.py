@@ -18,6 +18,7 @@ from m2m_pipeline.carriers.registry import CarrierRegistry, build_carrier
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
 from m2m_pipeline.domain.carrier import Carrier, Carriers, DeviceReading
 from m2m_pipeline.domain.change import Batch
+from m2m_pipeline.domain.problems import Problem, RequestRejectedError
 from m2m_pipeline.domain.request import parse_request
 from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.services.reporting import ResultDocument
@@ -100,9 +101,7 @@ class World:
         self.key = Fernet.generate_key().decode()
         self.services = self.application(carriers=carriers)
         self._populate_carrier()
-        self.provider = self.services.accounts.configure(
-            TENANT, PROVIDER, self.provider_settings(), actor="test"
-        )
+        self.provider = self.services.accounts.configure(TENANT, PROVIDER, self.provider_settings(), actor="test")
         self.services.accounts.import_plans(self.provider, [OLD, NEW, THIRD], [COMM_OLD, COMM_NEW])
         self.import_devices(self.iccids)
         watch_moves(database_url)
@@ -144,10 +143,26 @@ class World:
         """Put a scenario in force."""
         return self.control.start(rule)
 
-    def submit(self, chosen: Sequence[str] | None = None, **fields: object) -> Recorded:
+    def submit(self, chosen: Sequence[str] | None = None, /, **fields: object) -> Recorded:
         """Submit a request to move devices (all of them, if left out) to NEW."""
         content = {"provider": PROVIDER, "rate_plan": NEW, "devices": list(self.iccids if chosen is None else chosen)}
         return self.services.submission.submit(TENANT, parse_request({**content, **fields}), "tester")
+
+    def problems(self, **fields: object) -> list[Problem]:
+        """What a request with these fields is told when it is rejected."""
+        try:
+            self.submit(**fields)
+        except RequestRejectedError as rejected:
+            return list(rejected.problems)
+        return []
+
+    def codes(self, **fields: object) -> list[str]:
+        """The codes of `problems`."""
+        return [problem.code.value for problem in self.problems(**fields)]
+
+    def count(self, table: str) -> object:
+        """Rows of one of our tables."""
+        return self.sql(f"SELECT count(*) FROM m2m.{table}")[0][0]
 
     def prepare(self, bulk_change_id: int, owner: str = OWNER) -> Sequence[Batch]:
         """The steps of an attempt before the first device is sent."""
@@ -169,7 +184,9 @@ class World:
             self.drive(batch, owner)
         return self.services.execution.finalize(bulk_change_id, owner)
 
-    def submit_and_run(self, chosen: Sequence[str] | None = None, **fields: object) -> tuple[ResultDocument, Evidence]:
+    def submit_and_run(
+        self, chosen: Sequence[str] | None = None, /, **fields: object
+    ) -> tuple[ResultDocument, Evidence]:
         """A request from the door to its end, and what is left of it everywhere."""
         bulk_change_id = self.submit(chosen, **fields).bulk_change_id
         document = self.run(bulk_change_id)

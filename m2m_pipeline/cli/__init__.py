@@ -20,9 +20,9 @@ operations.register(app)
 
 def main() -> None:
     """Run a command; an error that has a name is one message on stderr, never a stack trace."""
-    from m2m_pipeline.cli.errors import exit_status  # noqa: PLC0415 -- `m2m --help` loads no database driver
-
     try:
         app()
     except Exception as error:  # noqa: BLE001 -- the outermost edge: known errors are told, others are raised again
+        from m2m_pipeline.cli.errors import exit_status  # noqa: PLC0415 -- `m2m --help` loads no database driver
+
         sys.exit(exit_status(error, as_json="--json" in sys.argv))

@@ -22,6 +22,7 @@ FAREWELL = b"done"
 _GRACE_SECONDS = 5.0
 _LAST_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
+_EMPTY_LOOKS = 2
 
 
 def marked(mark: str) -> list[int]:
@@ -44,7 +45,11 @@ def end_marked(mark: str, grace_seconds: float = _GRACE_SECONDS) -> None:
     """
     _signal(marked(mark), signal.SIGTERM)
     start = time.monotonic()
-    while (pids := marked(mark)) and (waited := time.monotonic() - start) < grace_seconds + _LAST_SECONDS:
+    empty_looks = 0
+    # Twice: a process that is just becoming another program has no environment for a moment.
+    while empty_looks < _EMPTY_LOOKS and (waited := time.monotonic() - start) < grace_seconds + _LAST_SECONDS:
+        pids = marked(mark)
+        empty_looks = 0 if pids else empty_looks + 1
         if waited > grace_seconds:
             # Again and again: one of them may be starting another.
             _signal(pids, signal.SIGKILL)

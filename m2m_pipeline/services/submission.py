@@ -22,6 +22,9 @@ from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes, 
 from m2m_pipeline.storage.bulk_changes import NewBulkChange
 from m2m_pipeline.storage.database import Database, DatabaseRefusedError
 
+LOOKS = 4
+"""How often a request is examined before a race with others for the same devices is given up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -77,7 +80,7 @@ class Submission:
             DatabaseRefusedError: nothing was recorded.
 
         """
-        for last_look in (False, False, False, True):
+        for look in range(1, LOOKS + 1):
             try:
                 # One snapshot: whoever records the same key in between must not look like another's open change.
                 with self._database.begin(snapshot=True) as tx:
@@ -86,7 +89,7 @@ class Submission:
             except IntegrityError as error:
                 # Somebody else recorded the same key, or a change of the same device, between our look and our
                 # commit: look again, and say what is now to be seen.
-                if last_look:
+                if look == LOOKS:
                     raise DatabaseRefusedError(error) from error
         raise AssertionError
 

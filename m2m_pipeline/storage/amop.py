@@ -31,7 +31,8 @@ def update(connection: Connection, ids: Sequence[int]) -> int:
             """
             WITH moved AS (UPDATE m2m.device d SET rate_plan = c.rate_plan, communication_plan =
                 coalesce(c.communication_plan, d.communication_plan), updated_at = clock_timestamp() FROM
-                m2m.device_change c WHERE c.id = ANY(:ids) AND d.id = c.device_id RETURNING c.id)
+                m2m.device_change c WHERE c.id = ANY(:ids) AND d.id = c.device_id
+                AND c.status IN ('APPLIED', 'AMOP_FAILED') RETURNING c.id)
             UPDATE m2m.device_change c
             SET status = 'PROCESSED', reason = NULL, message = NULL, ended_at = clock_timestamp()
             FROM moved

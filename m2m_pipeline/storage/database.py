@@ -4,6 +4,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 import stamina
+from psycopg import errors
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
@@ -25,9 +26,11 @@ class DatabaseRefusedError(Exception):
     """The database answers and does not do it. Nothing was recorded; trying again does not help."""
 
     def __init__(self, error: DBAPIError) -> None:
+        not_migrated = isinstance(error.orig, errors.UndefinedTable | errors.UndefinedColumn | errors.InvalidSchemaName)
+        remedy = "bring its tables up to date with `m2m migrate`" if not_migrated else "its log has the cause"
         super().__init__(
             f"The database refused the work ({_kind(error)}). Nothing of it was recorded. Trying again does not help: "
-            "whoever runs the database finds the cause in its log."
+            f"{remedy}."
         )
 
 
@@ -74,7 +77,7 @@ class Database:
             raise
         except DBAPIError as error:
             if isinstance(error, OperationalError) or error.connection_invalidated:
-                raise _unavailable(error) from error
+                raise unavailable(error) from error
             raise DatabaseRefusedError(error) from error
 
     @contextmanager
@@ -113,7 +116,8 @@ retrying_transient = stamina.retry(
 """For whole, idempotent transactions: says them again while the database is away."""
 
 
-def _unavailable(error: DBAPIError) -> DatabaseUnavailableError:
+def unavailable(error: DBAPIError) -> DatabaseUnavailableError:
+    """The same error under our name: without statement, values or address."""
     return DatabaseUnavailableError(
         f"The database did not carry out the work ({_kind(error)}). Nothing of it was recorded. "
         "Trying again helps once the database is back; see M2M_DATABASE_URL."

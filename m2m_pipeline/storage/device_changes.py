@@ -32,7 +32,10 @@ class Tally:
 
 
 def insert_rows(connection: Connection, bulk_change: BulkChange, rows: Sequence[RequestedRow]) -> None:
-    """Record the rows of a request, open or ended at the door."""
+    """Record the rows of a request, open or ended at the door.
+
+    In the order of ICCIDs: two requests for the same devices meet at the first, and never hold each other up.
+    """
     connection.execute(
         text(
             """
@@ -44,6 +47,7 @@ def insert_rows(connection: Connection, bulk_change: BulkChange, rows: Sequence[
             FROM unnest(CAST(:row_number AS bigint[]), CAST(:iccid AS text[]), CAST(:device_id AS bigint[]),
                 CAST(:status AS text[]), CAST(:reason AS text[]), CAST(:message AS text[])) AS r(row_number,
                 iccid, device_id, status, reason, message)
+            ORDER BY r.iccid
             """
         ),
         {

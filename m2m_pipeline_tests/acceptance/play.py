@@ -56,7 +56,7 @@ class Play:
 
     def success_in_batches(self) -> None:
         account = self._site.account()
-        self._submit("batches", account, account.iccids[:9], batch_size=3)
+        self._submit("batches", account, devices=9, batch_size=3)
 
     def partial(self) -> None:
         account = self._site.account()
@@ -73,18 +73,14 @@ class Play:
 
     def denied(self) -> None:
         site = self._site
-        self._submit(
-            "wrong_key", account := site.account(ProviderSettings(api_key=f"{CANARY}-wrong")), account.iccids[:3]
-        )
-        self._submit("blocked_address", account := site.account(username=BARRED), account.iccids[:3])
-        self._submit(
-            "writes_disabled", account := site.account(ProviderSettings(writes_enabled=False)), account.iccids[:3]
-        )
-        self._submit("no_credential", account := site.account_without_credential(), account.iccids[:3])
+        self._submit("wrong_key", site.account(ProviderSettings(api_key=f"{CANARY}-wrong")))
+        self._submit("blocked_address", site.account(username=BARRED))
+        self._submit("writes_disabled", site.account(ProviderSettings(writes_enabled=False)))
+        self._submit("no_credential", site.account_without_credential())
 
     def plan_retired_meanwhile(self) -> None:
         account = self._site.account()
-        bulk_change_id = self._submit("retired", account, account.iccids[:3], process_changes=False)
+        bulk_change_id = self._submit("retired", account, process_changes=False)
         self._site.sql(
             "UPDATE m2m.carrier_rate_plan p SET retired_at = now() FROM m2m.service_provider s "
             "WHERE p.service_provider_id = s.id AND s.name = %s AND p.name = %s",
@@ -97,12 +93,12 @@ class Play:
     def carrier_away(self) -> None:
         gateway = self._stack.enter_context(closed_gateway(self._site.carrier_url))
         account = self._site.account(ProviderSettings(base_url=gateway.url))
-        self._submit("away", account, account.iccids[:3])
+        self._submit("away", account)
 
     def carrier_back_in_time(self) -> None:
         gateway = self._stack.enter_context(closed_gateway(self._site.carrier_url))
         account = self._site.account(ProviderSettings(base_url=gateway.url))
-        bulk_change_id = self._submit("back", account, account.iccids[:3])
+        bulk_change_id = self._submit("back", account)
         started = "SELECT 1 FROM m2m.bulk_change WHERE id = %s AND status = 'PROCESSING'"
         eventually(lambda: self._site.sql(started, bulk_change_id) or None, "the run that waits for the carrier")
         gateway.open()
@@ -110,7 +106,7 @@ class Play:
     def amop_refuses_one_row(self) -> None:
         account = self._site.account()
         self._site.sql(_REFUSE_ROW.format(iccid=account.iccids[1]))
-        self._submit("amop", account, account.iccids[:4], batch_size=4)
+        self._submit("amop", account, devices=4, batch_size=4)
 
     def never_processed(self) -> None:
         account = self._site.account()
@@ -128,8 +124,8 @@ class Play:
                 self.ends[name] = self._site.ended(bulk_change_id, account)
         self._site.next_tick()
 
-    def _submit(self, name: str, account: Account, iccids: Sequence[str], **fields: object) -> int:
-        bulk_change_id = self._site.submit(account, iccids, **fields)
+    def _submit(self, name: str, account: Account, devices: int = 3, **fields: object) -> int:
+        bulk_change_id = self._site.submit(account, account.iccids[:devices], **fields)
         self.submitted[name] = (account, bulk_change_id)
         return bulk_change_id
 

@@ -6,9 +6,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import dagster as dg
 import httpx
@@ -112,18 +112,20 @@ class Site:
     def account(self, settings: ProviderSettings | None = None, *, username: str = "", tenant: str = TENANT) -> Account:
         """The next account, with a service provider for it that differs by `settings` from the ordinary one."""
         username = username or _username(next(self._accounts))
-        ordinary = {
-            "integration_type": "POD19",
-            "base_url": self.carrier_url,
-            "username": username,
-            "api_key": _api_key(username),
-            "calls_per_second": 100.0,
-            "in_flight": 5,
-            "writes_enabled": True,
-        }
-        given = {name: value for name in ordinary if (value := getattr(settings, name, None)) is not None}
+        ordinary = ProviderSettings(
+            integration_type="POD19",
+            base_url=self.carrier_url,
+            username=username,
+            api_key=_api_key(username),
+            calls_per_second=100.0,
+            in_flight=5,
+            writes_enabled=True,
+        )
+        given: dict[str, Any] = {} if settings is None else asdict(settings)
         account = Account(tenant, f"att-{username}", username, _iccids(username))
-        self._configure(account, ProviderSettings(**{**ordinary, **given}))
+        self._configure(
+            account, replace(ordinary, **{name: value for name, value in given.items() if value is not None})
+        )
         return account
 
     def account_without_credential(self) -> Account:

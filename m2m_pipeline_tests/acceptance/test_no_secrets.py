@@ -47,7 +47,6 @@ def rows_with(url: str, word: str) -> dict[str, int]:
     )
     found: dict[str, int] = {}
     for (table,) in tables:
-        # Dagster stores events as JSON in text columns, run bodies as compressed bytes among others.
         ((count,),) = query(url, f"SELECT count(*) FROM {table} t WHERE strpos(t::text, %s) > 0", word)
         assert isinstance(count, int)
         if count:

@@ -5,11 +5,16 @@ from contextlib import ExitStack
 from typing import Protocol
 
 import pytest
+from hypothesis import settings
 
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.services import pacing
 from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline_tests.world import Options, World, simulator_process
+
+# On a busy machine an example may take its time.
+settings.register_profile("m2m", deadline=None, database=None)
+settings.load_profile("m2m")
 
 
 class MakeWorld(Protocol):

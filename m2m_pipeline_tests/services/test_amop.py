@@ -12,8 +12,10 @@ REFUSE_ONE = (
         RAISE EXCEPTION 'not this one';
     END $$
     """,
-    "CREATE TRIGGER refuse BEFORE UPDATE ON m2m.device FOR EACH ROW "
-    "WHEN (NEW.iccid = '{iccid}') EXECUTE FUNCTION public.refuse()",
+    """
+    CREATE TRIGGER refuse BEFORE UPDATE ON m2m.device FOR EACH ROW
+    WHEN (NEW.iccid = '{iccid}') EXECUTE FUNCTION public.refuse()
+    """,
 )
 
 

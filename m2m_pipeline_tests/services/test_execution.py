@@ -104,9 +104,7 @@ def test_a_stored_row_that_is_no_device_fails_alone(world: World) -> None:
 
 
 @pytest.mark.parametrize(("verify", "most_calls"), [("pages", 1.05), ("each", 2.0), ("none", 1.0)])
-def test_the_verify_mode_decides_what_a_device_costs(
-    make_world: MakeWorld, verify: str, most_calls: float
-) -> None:
+def test_the_verify_mode_decides_what_a_device_costs(make_world: MakeWorld, verify: str, most_calls: float) -> None:
     devices = 1000 if verify == "pages" else 100
     world = make_world(Options(devices=devices, in_flight=50, calls_per_second=5000, verify=VerifyMode(verify)))
     document, evidence = world.submit_and_run(batch_size=devices)

@@ -13,11 +13,25 @@ from m2m_pipeline_tests.world import OLD, Options
 pytestmark = pytest.mark.usefixtures("quick_reads")
 
 PUT, GET = frozenset({"PUT"}), frozenset({"GET"})
-ON_CALLS = (
-    "applied_then_reset reset_before outage error500_applied error500_not_applied html_502 burst_503 truncated "
-    "accepted_202_applied_later ok_not_applied blank_iccid foreign_iccid latin1_error unknown_code rate_limited "
-    "device_refused device_transferred"
-).split()
+ON_CALLS = [
+    "applied_then_reset",
+    "reset_before",
+    "outage",
+    "error500_applied",
+    "error500_not_applied",
+    "html_502",
+    "burst_503",
+    "truncated",
+    "accepted_202_applied_later",
+    "ok_not_applied",
+    "blank_iccid",
+    "foreign_iccid",
+    "latin1_error",
+    "unknown_code",
+    "rate_limited",
+    "device_refused",
+    "device_transferred",
+]
 ON_READS = ["reset_before", "html_502", "truncated", "unknown_code"]
 
 

@@ -1,4 +1,4 @@
-"""An attempt dies, or its lease is taken: the next one reads back what may have happened, and repeats nothing blindly."""
+"""An attempt dies, or its lease is taken: the next one reads back what may have happened and repeats nothing."""
 
 import pytest
 

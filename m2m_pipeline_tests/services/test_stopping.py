@@ -96,3 +96,16 @@ def test_later_batches_of_a_stopped_bulk_change_make_no_call(world: World) -> No
         world.drive(batch)
 
     assert len(world.control.calls()) == calls
+
+
+def test_the_carriers_words_and_code_are_kept_with_the_device(world: World) -> None:
+    world.trouble(Rule(name="device_refused", iccids=frozenset({world.iccids[0]})))
+    _, evidence = world.submit_and_run(batch_size=40)
+
+    row = evidence.row(world.iccids[0])
+    assert row.carrier_code == "10000029"
+    assert row.message
+    assert [(entry.kind, entry.outcome) for entry in evidence.entries(row.iccid)] == [
+        ("CARRIER_CALL", "REFUSED"),
+        ("DEVICE_ENDED", "REFUSED"),
+    ]

@@ -5,32 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from m2m_pipeline.domain.problems import Problem, RequestRejectedError
-from m2m_pipeline.domain.request import parse_request
+from m2m_pipeline.domain.attempt import NotClaimableError
 from m2m_pipeline.domain.status import BulkChangeStatus
-from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.services.submission import NotProcessableError
-from m2m_pipeline.storage.database import DatabaseUnavailableError
 from m2m_pipeline_tests.invariants import check_all
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.world import NEW, OWNER, PROVIDER, TENANT, Options, World
 
 UNKNOWN_ICCID = "8988216716979999999"
-
-
-def problems(world: World, **fields: object) -> list[Problem]:
-    """What a request with these fields is told."""
-    with pytest.raises(RequestRejectedError) as rejected:
-        world.submit(**fields)  # pyright: ignore[reportArgumentType] -- fields are named by the test
-    return list(rejected.value.problems)
-
-
-def codes(world: World, **fields: object) -> list[str]:
-    return [problem.code.value for problem in problems(world, **fields)]
-
-
-def rows_of(world: World, table: str) -> object:
-    return world.sql(f"SELECT count(*) FROM m2m.{table}")[0][0]
 
 
 FAULTS: Mapping[str, tuple[dict[str, object], str]] = {
@@ -52,17 +34,16 @@ FAULTS: Mapping[str, tuple[dict[str, object], str]] = {
 }
 
 
-@pytest.mark.parametrize(("fields", "code"), FAULTS.values(), ids=FAULTS)
-def test_each_fault_is_named_and_nothing_is_recorded(world: World, fields: dict[str, object], code: str) -> None:
-    assert codes(world, **fields) == [code]
-    assert rows_of(world, "bulk_change") == 0
-    assert rows_of(world, "device_change") == 0
+def test_each_fault_is_named_and_nothing_is_recorded(world: World) -> None:
+    told = {fault: world.codes(**fields) for fault, (fields, _) in FAULTS.items()}
+
+    assert told == {fault: [code] for fault, (_, code) in FAULTS.items()}
+    assert (world.count("bulk_change"), world.count("device_change")) == (0, 0)
 
 
 def test_everything_that_is_wrong_is_said_at_once_with_its_rows(world: World) -> None:
     good = world.iccids[0]
-    told = problems(
-        world,
+    told = world.problems(
         change_type=3,
         rate_plan="Plan Nobody",
         communication_plan="Comm Nobody",
@@ -85,7 +66,7 @@ def test_everything_that_is_wrong_is_said_at_once_with_its_rows(world: World) ->
 
 def test_without_a_provider_the_rows_are_examined_as_far_as_they_can_be(world: World) -> None:
     good = world.iccids[0]
-    assert codes(world, provider="nobody", devices=[good, good, "x"]) == [
+    assert world.codes(provider="nobody", devices=[good, good, "x"]) == [
         "PROVIDER_UNKNOWN",
         "DUPLICATE",
         "ICCID_MALFORMED",
@@ -94,33 +75,33 @@ def test_without_a_provider_the_rows_are_examined_as_far_as_they_can_be(world: W
 
 def test_an_unsupported_integration_is_refused_at_the_door(world: World) -> None:
     world.sql("UPDATE m2m.service_provider SET integration_type = 'Telegence'")
-    assert codes(world) == ["PROVIDER_UNSUPPORTED"]
+    assert world.codes() == ["PROVIDER_UNSUPPORTED"]
 
 
 def test_a_name_and_an_id_of_two_providers_are_no_provider(world: World) -> None:
     other = world.services.accounts.configure(TENANT, "rogers", world.provider_settings(), actor="test")
-    assert "PROVIDER_UNKNOWN" in codes(world, service_provider_id=other.id)
+    assert "PROVIDER_UNKNOWN" in world.codes(service_provider_id=other.id)
 
 
 def test_a_retired_plan_is_unknown(world: World) -> None:
     world.sql("UPDATE m2m.carrier_rate_plan SET retired_at = clock_timestamp() WHERE name = %s", NEW)
-    assert codes(world) == ["RATE_PLAN_UNKNOWN"]
+    assert world.codes() == ["RATE_PLAN_UNKNOWN"]
 
 
 def test_a_plan_of_another_provider_is_unknown(world: World) -> None:
     other = world.services.accounts.configure(TENANT, "rogers", world.provider_settings(), actor="test")
     world.services.accounts.import_plans(other, ["Plan Rogers"], [])
-    assert codes(world, rate_plan="Plan Rogers") == ["RATE_PLAN_UNKNOWN"]
+    assert world.codes(rate_plan="Plan Rogers") == ["RATE_PLAN_UNKNOWN"]
 
 
 def test_a_request_over_the_tenants_limit_is_refused(world: World) -> None:
     world.sql("UPDATE m2m.tenant SET max_devices = 2")
-    assert codes(world) == ["TOO_MANY_DEVICES"]
+    assert world.codes() == ["TOO_MANY_DEVICES"]
 
 
 def test_a_device_with_an_open_change_is_refused_and_the_holder_named(world: World) -> None:
     holder = world.submit(world.iccids[:1]).bulk_change_id
-    (problem,) = problems(world)
+    (problem,) = world.problems()
 
     assert (problem.code, problem.row) == ("OPEN_CHANGE", 1)
     assert f"bulk change {holder}," in problem.message
@@ -178,7 +159,7 @@ def test_a_request_whose_rows_are_all_faulty_ends_as_failed_without_a_put(world:
 
 
 def test_faults_of_the_request_are_never_skipped(world: World) -> None:
-    assert codes(world, rate_plan="Plan Nobody", devices=["12"], invalid_rows="skip") == [
+    assert world.codes(rate_plan="Plan Nobody", devices=["12"], invalid_rows="skip") == [
         "RATE_PLAN_UNKNOWN",
         "ICCID_MALFORMED",
     ]
@@ -196,130 +177,6 @@ def test_a_request_that_is_only_to_be_recorded_waits_for_process(world: World) -
     assert world.run(recorded.bulk_change_id).status is BulkChangeStatus.PROCESSED
 
 
-def test_the_same_key_and_content_is_the_same_bulk_change(world: World) -> None:
-    first = world.submit(idempotency_key="k1")
-    again = world.submit(idempotency_key="k1")
-
-    assert (again.bulk_change_id, again.replayed) == (first.bulk_change_id, True)
-    assert rows_of(world, "bulk_change") == 1
-
-
-def test_a_replay_tells_how_far_the_bulk_change_is(world: World) -> None:
-    first = world.submit(idempotency_key="k1")
-    world.run(first.bulk_change_id)
-    assert world.submit(idempotency_key="k1").status is BulkChangeStatus.PROCESSED
-    assert world.puts() == 3
-
-
-def test_the_same_key_with_other_content_is_a_conflict(world: World) -> None:
-    world.submit(world.iccids[:1], idempotency_key="k1")
-    assert codes(world, devices=list(world.iccids[1:]), idempotency_key="k1") == ["IDEMPOTENCY_CONFLICT"]
-
-
-def test_the_same_key_of_another_tenant_is_another_request(world: World) -> None:
-    world.submit(idempotency_key="k1")
-    other = world.services.accounts.configure("rival", PROVIDER, world.provider_settings(), actor="test")
-    world.services.accounts.import_plans(other, [NEW], [])
-    with pytest.raises(RequestRejectedError, match="inventory"):
-        world.services.submission.submit(
-            "rival",
-            parse_request({"provider": PROVIDER, "rate_plan": NEW, "devices": world.iccids, "idempotency_key": "k1"}),
-            "tester",
-        )
-
-
-@pytest.mark.parametrize("tenant", ["rival", "nobody"])
-def test_another_tenants_provider_and_bulk_change_do_not_exist_for_me(world: World, tenant: str) -> None:
-    bulk_change_id = world.submit(process_changes=False).bulk_change_id
-    world.services.accounts.configure("rival", "other", world.provider_settings(), actor="test")
-
-    for provider in ({"provider": PROVIDER}, {"service_provider_id": world.provider.id}):
-        request = parse_request({**provider, "rate_plan": NEW, "devices": world.iccids})
-        with pytest.raises(RequestRejectedError) as rejected:
-            world.services.submission.submit(tenant, request, "spy")
-        assert [problem.code.value for problem in rejected.value.problems] == ["PROVIDER_UNKNOWN"]
-    with pytest.raises(BulkChangeUnknownError):
-        world.services.submission.process(tenant, bulk_change_id)
-    with pytest.raises(BulkChangeUnknownError):
-        world.services.reporting.document(tenant, bulk_change_id)
-    with pytest.raises(BulkChangeUnknownError):
-        list(world.services.reporting.rows(tenant, bulk_change_id))
-
-
-def test_a_request_cut_off_midway_leaves_nothing(world: World) -> None:
-    world.sql(
-        """
-        CREATE FUNCTION public.cut() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            PERFORM pg_terminate_backend(pg_backend_pid());
-            RETURN NULL;
-        END $$
-        """
-    )
-    world.sql("CREATE TRIGGER cut AFTER INSERT ON m2m.device_change EXECUTE FUNCTION public.cut()")
-    with pytest.raises(DatabaseUnavailableError, match="Nothing of it was recorded"):
-        world.submit()
-    for table in ("bulk_change", "device_change"):
-        assert rows_of(world, table) == 0
-    world.sql("DROP TRIGGER cut ON m2m.device_change")
-    assert world.submit().status is BulkChangeStatus.QUEUED
-
-
-def test_a_database_that_refuses_a_row_is_told_without_its_words(world: World) -> None:
-    world.sql("ALTER TABLE m2m.device_change ADD CONSTRAINT never CHECK (row_number < 3)")
-    with pytest.raises(Exception, match="(?i)nothing of it was recorded") as refused:  # noqa: PT011 -- whichever name it has
-        world.submit()
-    assert world.iccids[0] not in str(refused.value)
-    assert "INSERT" not in str(refused.value)
-    assert rows_of(world, "bulk_change") == 0
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["'; DROP TABLE m2m.device; --", "x' OR '1'='1", ":name %s %(name)s {name} $1", "\\", 'ünïcode "quotes" 漢字 🚀'],
-)
-def test_what_looks_like_sql_is_text(world: World, value: str) -> None:
-    world.services.accounts.import_plans(world.provider, [value], [value])
-    world.import_devices(world.iccids[:1], value)
-    recorded = world.submit(
-        world.iccids[1:2], rate_plan=value, communication_plan=value, idempotency_key=value, invalid_rows="skip"
-    )
-
-    assert world.sql("SELECT rate_plan, communication_plan, idempotency_key FROM m2m.bulk_change") == [(value,) * 3]
-    assert world.submit(
-        world.iccids[1:2], rate_plan=value, communication_plan=value, idempotency_key=value, invalid_rows="skip"
-    ).replayed
-    document = world.services.reporting.document(TENANT, recorded.bulk_change_id)
-    assert document.rate_plan == value
-    assert "PROVIDER_UNKNOWN" in codes(world, provider=value)
-    assert rows_of(world, "device") == 3
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"provider": "a\0b"},
-        {"rate_plan": "a\0b"},
-        {"communication_plan": "a\0b"},
-        {"idempotency_key": "a\0b"},
-        {"effective_date": "a\0b"},
-        {"devices": ["89882\0"]},
-        {"devices": ["89882\0"], "invalid_rows": "skip"},
-        {"service_provider_id": 10**30, "provider": None},
-        {"service_provider_id": -1, "provider": None},
-    ],
-    ids=str,
-)
-def test_no_value_reaches_the_database_that_it_cannot_hold(world: World, fields: dict[str, object]) -> None:
-    try:
-        world.submit(**fields)  # pyright: ignore[reportArgumentType] -- fields are named by the test
-    except RequestRejectedError as rejected:
-        assert rejected.problems
-    else:
-        assert fields.get("invalid_rows") == "skip"
-        assert world.sql("SELECT status, reason FROM m2m.device_change") == [("REFUSED", "ICCID_MALFORMED")]
-
-
 def test_a_blank_communication_plan_is_none(world: World) -> None:
     document, evidence = world.submit_and_run(communication_plan="  ")
 
@@ -334,7 +191,7 @@ def test_a_hundred_thousand_rows_are_recorded_in_one_commit(make_world: MakeWorl
     world.import_devices(many)
     recorded = world.submit(many)
 
-    assert rows_of(world, "device_change") == 100_000
+    assert world.count("device_change") == 100_000
     assert world.services.reporting.document(TENANT, recorded.bulk_change_id).total == 100_000
 
 
@@ -345,7 +202,5 @@ def test_the_effective_date_is_recorded_as_a_day(world: World) -> None:
 
 
 def test_the_answer_to_an_unknown_run_names_the_bulk_change(world: World) -> None:
-    from m2m_pipeline.domain.attempt import NotClaimableError
-
     with pytest.raises(NotClaimableError, match="no bulk change 4711"):
         world.services.execution.validate_request(4711, OWNER)

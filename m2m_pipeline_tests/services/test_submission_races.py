@@ -46,6 +46,20 @@ def test_twenty_requests_with_one_key_make_one_bulk_change(world: World) -> None
 
 @pytest.mark.parametrize("turned", [False, True], ids=["in one order", "in two orders"])
 def test_of_requests_for_the_same_devices_one_wins_and_the_others_hear_of_it(world: World, turned: bool) -> None:
+    world.sql(
+        """
+        CREATE FUNCTION public.pause() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            PERFORM pg_sleep(0.2);
+            RETURN NEW;
+        END $$
+        """
+    )
+    world.sql(  # each request holds half of its devices when it comes to the other half
+        "CREATE TRIGGER pause BEFORE INSERT ON m2m.device_change FOR EACH ROW "
+        "WHEN (NEW.row_number = 30) EXECUTE FUNCTION public.pause()"
+    )
+
     def devices(place: int) -> list[str]:
         return list(reversed(world.iccids)) if turned and place % 2 else list(world.iccids)
 

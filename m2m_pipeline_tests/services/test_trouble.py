@@ -1,10 +1,12 @@
 """One device in trouble among four: it ends truthfully, and the others do not notice."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from m2m_pipeline.domain.status import BulkChangeStatus
+from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.evidence import Evidence
 from m2m_pipeline_tests.invariants import check_all
@@ -64,19 +66,30 @@ def run_with(world: World, *rules: Rule, **fields: object) -> Evidence:
     return world.submit_and_run(batch_size=4, **fields)[1]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.scenario)
-def test_a_device_in_trouble_ends_truthfully_and_alone(world: World, case: Case) -> None:
-    victim = world.iccids[1]
-    rule = Rule(
-        name=case.scenario, iccids=frozenset({victim}), methods=PUT, calls_per_device=1, delay_s=0.0, interval_s=0.01
-    )
-    evidence = run_with(world, rule)
+def test_each_device_in_its_own_trouble_ends_truthfully_and_the_others_do_not_notice(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=len(CASES) + 4, in_flight=2))
+    victims = dict(zip(world.iccids, CASES, strict=False))
+    for iccid, case in victims.items():
+        world.trouble(
+            Rule(
+                name=case.scenario,
+                iccids=frozenset({iccid}),
+                methods=PUT,
+                calls_per_device=1,
+                delay_s=0.0,
+                interval_s=0.01,
+                size_mb=2,
+            )
+        )
+    _, evidence = world.submit_and_run(batch_size=len(world.iccids))
 
-    row = evidence.row(victim)
-    assert (row.status, row.reason, row.attempts) == (case.status, case.reason, case.attempts)
-    assert len(evidence.puts(victim)) == case.puts
-    others = [evidence.row(iccid).status for iccid in world.iccids if iccid != victim]
-    assert others == ["PROCESSED"] * 3
+    ends = [
+        Case(case.scenario, row.status, row.reason, puts=len(evidence.puts(iccid)), attempts=row.attempts)
+        for iccid, case in victims.items()
+        for row in [evidence.row(iccid)]
+    ]
+    assert ends == list(CASES)
+    assert {evidence.row(iccid).status for iccid in world.iccids[len(CASES) :]} == {"PROCESSED"}
     check_all(evidence)
 
 
@@ -166,8 +179,6 @@ def test_a_device_that_someone_else_moved_away_is_a_conflict(make_world: MakeWor
     bulk_change_id = world.submit().bulk_change_id
     (batch,) = world.prepare(bulk_change_id)
     world.trouble(Rule(name="ok_not_applied"))
-    from m2m_pipeline.simulator.documents import Drift
-
     world.control.drift(world.iccids[0], Drift(rate_plan=THIRD))
     world.drive(batch)
     world.services.execution.finalize(bulk_change_id, "run-1")
@@ -192,9 +203,7 @@ def test_a_refused_read_says_nothing_about_the_change(world: World) -> None:
 
 
 @pytest.mark.parametrize("scenario", ["html_502", "reset_before", "truncated", "error500_not_applied", "oversized"])
-def test_a_device_that_cannot_be_read_back_is_left_unconfirmed_and_not_sent_again(
-    world: World, scenario: str
-) -> None:
+def test_a_device_that_cannot_be_read_back_is_left_unconfirmed_and_not_sent_again(world: World, scenario: str) -> None:
     victim = frozenset({world.iccids[0]})
     evidence = run_with(
         world,
@@ -222,7 +231,7 @@ def test_a_device_is_never_left_open_by_reads_that_fail_and_calls_that_fail(worl
 
 
 def test_a_list_page_that_fails_costs_reads_and_nothing_else(world: World) -> None:
-    # Reading one device alone has an ICCID in its path; the list has none, so a rule cannot choose it: it comes first.
+    # No rule can choose the list alone, for it names no ICCID; but it comes first.
     evidence = run_with(world, Rule(name="html_502", methods=GET, skip_calls=1, calls=8))
 
     assert set(evidence.statuses().values()) == {"PROCESSED"}
@@ -231,8 +240,6 @@ def test_a_list_page_that_fails_costs_reads_and_nothing_else(world: World) -> No
 
 
 def test_a_scheduled_change_with_a_lost_answer_is_not_sent_again(world: World) -> None:
-    from datetime import UTC, datetime, timedelta
-
     victim = frozenset({world.iccids[0]})
     day = datetime.now(UTC).date() + timedelta(days=3)
     evidence = run_with(world, Rule(name="error500_applied", iccids=victim), effective_date=str(day))
@@ -241,16 +248,3 @@ def test_a_scheduled_change_with_a_lost_answer_is_not_sent_again(world: World) -
     assert row.status == "UNCONFIRMED"
     assert len(evidence.puts(row.iccid)) == 1
     check_all(evidence)
-
-
-def test_the_carriers_words_and_code_are_kept_with_the_device(world: World) -> None:
-    victim = frozenset({world.iccids[0]})
-    evidence = run_with(world, Rule(name="device_refused", iccids=victim))
-
-    row = evidence.row(world.iccids[0])
-    assert row.carrier_code == "10000029"
-    assert row.message
-    assert [(entry.kind, entry.outcome) for entry in evidence.entries(row.iccid)] == [
-        ("CARRIER_CALL", "REFUSED"),
-        ("DEVICE_ENDED", "REFUSED"),
-    ]

@@ -13,7 +13,10 @@ def ours(name: str | None, kind: str, _parents: object) -> bool:
     return kind != "schema" or name == SCHEMA
 
 
-engine = create_engine(context.config.attributes["url"], poolclass=pool.NullPool)
+# A user called m2m has the schema m2m as its default, and alembic would take it for one without a name.
+engine = create_engine(
+    context.config.attributes["url"], poolclass=pool.NullPool, connect_args={"options": "-c search_path=public"}
+)
 with engine.begin() as connection:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
     connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))

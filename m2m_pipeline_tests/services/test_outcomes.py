@@ -1,0 +1,216 @@
+"""From what the carrier said to the next state: as tables, and never along an illegal transition."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from m2m_pipeline.domain.carrier import DeviceReading
+from m2m_pipeline.domain.change import DeviceWork
+from m2m_pipeline.domain.outcome import Answer, Applied, ChangeOutcome, Refused, Scope, Unconfirmed, Unreachable
+from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.domain.status import DEVICE_TRANSITIONS, BulkChangeStatus, DeviceStatus
+from m2m_pipeline.services.execution.finish import final_status
+from m2m_pipeline.services.execution.outcomes import (
+    MAX_ATTEMPTS,
+    after_call,
+    after_reading,
+    scheduled,
+    unknown,
+    withdrawn,
+)
+
+OLD, NEW, THIRD = "Old", "New", "Third"
+SENDING, UNCONFIRMED, APPLIED = DeviceStatus.SENDING, DeviceStatus.UNCONFIRMED, DeviceStatus.APPLIED
+
+
+def work(status: DeviceStatus, *, attempts: int = 1, comm: str | None = None, accepted: bool = False) -> DeviceWork:
+    return DeviceWork(
+        id=1,
+        iccid="8" * 19,
+        status=status,
+        old_rate_plan=OLD,
+        old_communication_plan="Comm Old",
+        rate_plan=NEW,
+        communication_plan=comm,
+        effective_date=None,
+        attempts=attempts,
+        sent_at=None,
+        only_accepted=accepted,
+    )
+
+
+def reading(rate_plan: str | None, communication_plan: str | None = "Comm Old") -> DeviceReading:
+    return DeviceReading("8" * 19, rate_plan, communication_plan)
+
+
+UNREACHABLE = ReasonCode.CARRIER_UNREACHABLE
+LIMITED = ReasonCode.CARRIER_RATE_LIMITED
+CALLS: Mapping[str, tuple[int, ChangeOutcome, str, str | None, int]] = {
+    "applied": (1, Applied(Answer(200)), "APPLIED", None, 1),
+    "accepted": (1, Applied(Answer(202), pending=True), "APPLIED", None, 1),
+    "refused": (
+        1,
+        Refused(Answer(400, "1", "no"), ReasonCode.CARRIER_REFUSED, Scope.DEVICE),
+        "REFUSED",
+        "CARRIER_REFUSED",
+        1,
+    ),
+    "no connection": (1, Unreachable(Answer(), UNREACHABLE), "PENDING", None, 0),
+    "no connection, third time": (3, Unreachable(Answer(), UNREACHABLE), "PENDING", None, 2),
+    "over the limit": (1, Unreachable(Answer(400), LIMITED, throttled=True), "PENDING", None, 0),
+    "a gateway's page": (1, Unreachable(Answer(404), UNREACHABLE), "PENDING", None, 1),
+    "a gateway's page, third time": (3, Unreachable(Answer(404), UNREACHABLE), "REFUSED", "ATTEMPTS_EXHAUSTED", 3),
+    "answer lost": (1, Unconfirmed(Answer(message="reset")), "UNCONFIRMED", "OUTCOME_UNKNOWN", 1),
+    "server error": (3, Unconfirmed(Answer(500, "30000001")), "UNCONFIRMED", "OUTCOME_UNKNOWN", 3),
+}
+
+
+@pytest.mark.parametrize(("attempts", "outcome", "status", "reason", "left"), CALLS.values(), ids=CALLS)
+def test_what_follows_from_a_call(
+    attempts: int, outcome: ChangeOutcome, status: str, reason: str | None, left: int
+) -> None:
+    step = after_call(work(SENDING, attempts=attempts), outcome)
+    assert (step.status, step.reason, step.attempts, step.entry) == (status, reason, left, "CARRIER_CALL")
+    assert (step.http_status, step.carrier_code) == (outcome.answer.http_status, outcome.answer.carrier_code)
+
+
+READINGS: Mapping[str, tuple[DeviceWork, DeviceReading, bool, str | None, str | None]] = {
+    "lost, new plan": (work(UNCONFIRMED), reading(NEW), False, "APPLIED", None),
+    "lost, old plan, early": (work(UNCONFIRMED), reading(OLD), False, None, None),
+    "lost, old plan": (work(UNCONFIRMED), reading(OLD), True, "PENDING", None),
+    "lost, old plan, last": (work(UNCONFIRMED, attempts=3), reading(OLD), True, "REFUSED", "ATTEMPTS_EXHAUSTED"),
+    "lost, third plan, early": (work(UNCONFIRMED), reading(THIRD), False, None, None),
+    "lost, third plan": (work(UNCONFIRMED), reading(THIRD), True, "REFUSED", "PLAN_CONFLICT"),
+    "lost, no plan": (work(UNCONFIRMED), reading(None), True, "REFUSED", "PLAN_CONFLICT"),
+    "claimed, new plan": (work(APPLIED), reading(NEW), False, "APPLIED", None),
+    "claimed, old plan, early": (work(APPLIED), reading(OLD), False, None, None),
+    "claimed, old plan": (work(APPLIED), reading(OLD), True, "REFUSED", "ACCEPTED_NOT_APPLIED"),
+    "claimed, third plan": (work(APPLIED), reading(THIRD), True, "REFUSED", "PLAN_CONFLICT"),
+    "accepted, old plan": (work(APPLIED, accepted=True), reading(OLD), True, "UNCONFIRMED", "OUTCOME_UNKNOWN"),
+    "accepted, new plan": (work(APPLIED, accepted=True), reading(NEW), True, "APPLIED", None),
+    "both plans, only one moved": (work(APPLIED, comm="Comm New"), reading(NEW), False, None, None),
+    "both plans moved": (work(APPLIED, comm="Comm New"), reading(NEW, "Comm New"), False, "APPLIED", None),
+    "both plans, one conflicts": (
+        work(APPLIED, comm="Comm New"),
+        reading(NEW, "Comm Third"),
+        True,
+        "REFUSED",
+        "PLAN_CONFLICT",
+    ),
+    "an unasked plan may differ": (work(APPLIED), reading(NEW, "Comm Third"), False, "APPLIED", None),
+}
+
+
+@pytest.mark.parametrize(("device", "seen", "settled", "status", "reason"), READINGS.values(), ids=READINGS)
+def test_what_follows_from_a_reading(
+    device: DeviceWork, seen: DeviceReading, settled: bool, status: str | None, reason: str | None
+) -> None:
+    step = after_reading(device, seen, settled=settled)
+    assert (step.status if step else None, step.reason if step else None) == (status, reason)
+    if step:
+        assert step.verified == (status == "APPLIED")
+
+
+def test_only_an_unknown_device_is_refused_by_a_refused_reading() -> None:
+    unknown_device = Refused(Answer(404), ReasonCode.CARRIER_DEVICE_UNKNOWN, Scope.DEVICE)
+    other = Refused(Answer(400), ReasonCode.CARRIER_REFUSED, Scope.DEVICE)
+    for device in (work(UNCONFIRMED), work(APPLIED)):
+        refused = after_reading(device, unknown_device, settled=False)
+        silent = after_reading(device, other, settled=False)
+        assert refused is not None
+        assert silent is not None
+        assert (refused.status, silent.status) == ("REFUSED", "UNCONFIRMED")
+
+
+ANSWERS = st.builds(Answer, st.none() | st.sampled_from([200, 202, 400, 404, 429, 500, 503]), st.none() | st.text())
+OUTCOMES = st.one_of(
+    st.builds(Applied, ANSWERS, st.booleans()),
+    st.builds(Refused, ANSWERS, st.sampled_from(ReasonCode), st.sampled_from(Scope)),
+    st.builds(Unreachable, ANSWERS, st.sampled_from([UNREACHABLE, LIMITED]), st.booleans()),
+    st.builds(Unconfirmed, ANSWERS),
+)
+PLANS = st.sampled_from([OLD, NEW, THIRD, None])
+DEVICES = st.builds(
+    work,
+    st.sampled_from([UNCONFIRMED, APPLIED]),
+    attempts=st.integers(1, MAX_ATTEMPTS),
+    comm=st.sampled_from([None, "Comm New"]),
+    accepted=st.booleans(),
+)
+SEEN = st.one_of(
+    st.builds(reading, PLANS, st.sampled_from(["Comm Old", "Comm New", "Comm Third", None])),
+    st.builds(Refused, ANSWERS, st.sampled_from(ReasonCode), st.just(Scope.DEVICE)),
+)
+
+
+@given(OUTCOMES, st.integers(1, MAX_ATTEMPTS))
+def test_every_call_leads_along_a_legal_transition_and_every_end_has_its_reason(
+    outcome: ChangeOutcome, attempts: int
+) -> None:
+    step = after_call(work(SENDING, attempts=attempts), outcome)
+    assert step.status in DEVICE_TRANSITIONS[SENDING]
+    assert 0 <= step.attempts <= attempts
+    assert step.status != "REFUSED" or step.reason
+    if step.status == "PENDING":
+        assert isinstance(outcome, Unreachable), "what may have arrived is never simply sent again"
+
+
+@given(DEVICES, SEEN, st.booleans())
+def test_every_reading_leads_along_a_legal_transition(
+    device: DeviceWork, seen: DeviceReading | Refused, settled: bool
+) -> None:
+    step = after_reading(device, seen, settled=settled)
+    if step is None:
+        assert not settled
+        return
+    assert step.status in {*DEVICE_TRANSITIONS[device.status], device.status}
+    assert step.status not in {"REFUSED", "UNCONFIRMED"} or step.reason
+    if step.verified:
+        assert isinstance(seen, DeviceReading)
+        assert seen.rate_plan == NEW
+    if step.status == "PENDING":
+        assert device.attempts < MAX_ATTEMPTS
+
+
+@pytest.mark.parametrize("status", [SENDING, UNCONFIRMED, APPLIED])
+def test_what_cannot_be_learned_now_is_unconfirmed(status: DeviceStatus) -> None:
+    step = unknown(work(status), "why")
+    assert (step.status, step.reason, step.message, step.entry) == ("UNCONFIRMED", "OUTCOME_UNKNOWN", "why", None)
+
+
+def test_a_scheduled_change_names_its_day() -> None:
+    step = scheduled(replace(work(APPLIED), effective_date=date(2027, 1, 2)))
+    assert (step.status, step.reason) == ("UNCONFIRMED", "SCHEDULED")
+    assert "2027-01-02" in str(step.message)
+
+
+def test_a_call_that_did_not_leave_costs_no_attempt() -> None:
+    step = withdrawn(work(SENDING, attempts=2))
+    assert (step.status, step.attempts, step.entry) == ("PENDING", 1, None)
+
+
+@pytest.mark.parametrize(
+    ("counts", "status"),
+    [
+        ({}, "PROCESSED"),
+        ({"PROCESSED": 3}, "PROCESSED"),
+        ({"SKIPPED": 3}, "PROCESSED"),
+        ({"PROCESSED": 1, "SKIPPED": 1}, "PROCESSED"),
+        ({"PROCESSED": 1, "REFUSED": 1}, "PARTIAL"),
+        ({"PROCESSED": 1, "UNCONFIRMED": 1}, "PARTIAL"),
+        ({"PROCESSED": 1, "AMOP_FAILED": 1}, "PARTIAL"),
+        ({"UNCONFIRMED": 1}, "PARTIAL"),
+        ({"AMOP_FAILED": 1}, "PARTIAL"),
+        ({"UNCONFIRMED": 1, "REFUSED": 5}, "PARTIAL"),
+        ({"REFUSED": 5}, "FAILED"),
+        ({"REFUSED": 5, "SKIPPED": 5}, "FAILED"),
+        ({"REFUSED": 5, "SKIPPED": 5, "PROCESSED": 0}, "FAILED"),
+    ],
+    ids=str,
+)
+def test_the_end_of_a_bulk_change_follows_from_its_devices(counts: dict[str, int], status: str) -> None:
+    assert final_status({DeviceStatus(name): count for name, count in counts.items()}) is BulkChangeStatus(status)
