@@ -1,6 +1,5 @@
 """From what the carrier said of a device to the device's next state: pure decisions, nothing is called or stored."""
 
-from dataclasses import dataclass
 from typing import assert_never
 
 from m2m_pipeline.domain.audit import AuditKind
@@ -46,19 +45,14 @@ def withdrawn(device: DeviceWork) -> Step:
     return _Stepper(device, None, None).to(DeviceStatus.PENDING, attempts=device.attempts - 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """When a reading is made. `settled`: the carrier has had its settle time since the call.
+def after_reading(
+    device: DeviceWork, reading: DeviceReading | Refused, *, settled: bool, over: bool = False
+) -> Step | None:
+    """The state that a reading leads to, or None while the device may still be settling.
 
-    `over`: the bulk change has ended; nothing is sent any more, so a change that was not made is not going to be.
+    `settled`: the carrier has had its settle time since the call. `over`: the bulk change has ended and nothing is sent
+    any more, so a change that was not made is not going to be.
     """
-
-    settled: bool
-    over: bool = False
-
-
-def after_reading(device: DeviceWork, reading: DeviceReading | Refused, moment: Moment) -> Step | None:
-    """The state that a reading leads to, or None while the device may still be settling."""
     confirms = isinstance(reading, DeviceReading) and reading.shows(device.rate_plan, device.communication_plan)
     # A confirmed claim is told by the call's own entry and by AMOP's; any other reading is news.
     told = None if confirms and device.status is DeviceStatus.APPLIED else AuditKind.CARRIER_READ
@@ -70,23 +64,23 @@ def after_reading(device: DeviceWork, reading: DeviceReading | Refused, moment: 
         return step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, message)  # no word on the change
     if confirms:
         return step.to(DeviceStatus.APPLIED, verified=True)
-    if not moment.settled:
+    if not settled:
         return None
     if not _shows_old_plan(device, reading):
         plans = f'rate plan "{reading.rate_plan}", communication plan "{reading.communication_plan}"'
         return step.to(DeviceStatus.REFUSED, ReasonCode.PLAN_CONFLICT, f"The carrier shows {plans}.")
-    return _not_applied(device, reading, moment, step)
+    return _not_applied(device, reading, step, over=over)
 
 
-def _not_applied(device: DeviceWork, reading: DeviceReading, moment: Moment, step: "_Stepper") -> Step:
+def _not_applied(device: DeviceWork, reading: DeviceReading, step: "_Stepper", *, over: bool) -> Step:
     """What follows when the carrier has had its time and the device is still on its old plan."""
-    if device.only_accepted and not moment.over:
+    if device.only_accepted and not over:
         message = "The carrier accepted the change (202) and has not made it yet."
         return step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, message)
     if device.status is DeviceStatus.APPLIED or device.only_accepted:
         message = f'The carrier accepted the change but still shows the rate plan "{reading.rate_plan}".'
         return step.to(DeviceStatus.REFUSED, ReasonCode.ACCEPTED_NOT_APPLIED, message)
-    if device.attempts >= MAX_ATTEMPTS or moment.over:
+    if device.attempts >= MAX_ATTEMPTS or over:
         message = f'After {device.attempts} attempts the carrier still shows the rate plan "{reading.rate_plan}".'
         return step.to(DeviceStatus.REFUSED, ReasonCode.ATTEMPTS_EXHAUSTED, message)
     return step.to(DeviceStatus.PENDING)

@@ -9,7 +9,7 @@ from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.change import DeviceWork
 from m2m_pipeline.domain.outcome import Refused, Scope, Unreachable
-from m2m_pipeline.services.execution.outcomes import Moment, after_reading, scheduled, unknown
+from m2m_pipeline.services.execution.outcomes import after_reading, scheduled, unknown
 from m2m_pipeline.services.execution.workbench import Workbench
 
 CLOCK_LAGS = (timedelta(seconds=2), timedelta(minutes=5))
@@ -25,11 +25,11 @@ async def read_back(bench: Workbench, devices: Sequence[DeviceWork], *, over: bo
 
     `over`: their bulk change has ended; nothing is sent any more.
     """
-    slow = await _read_each(bench, devices, Moment(settled=False, over=over))
+    slow = await _read_each(bench, devices, settled=False, over=over)
     if slow:
         await bench.commit()
         await asyncio.sleep(bench.patience.settle)
-        await _read_each(bench, slow, Moment(settled=True, over=over))
+        await _read_each(bench, slow, settled=True, over=over)
     await bench.commit()
 
 
@@ -77,30 +77,35 @@ async def _confirm_since(bench: Workbench, since: datetime, left: dict[str, Devi
             for reading in answer.devices:
                 device = left.get(reading.iccid)
                 if device and reading.shows(device.rate_plan, device.communication_plan):
-                    _decide(bench, left.pop(reading.iccid), reading, Moment(settled=False))
+                    _decide(bench, left.pop(reading.iccid), reading, settled=False)
         if last:
             return
         page = pages.stop
 
 
-async def _read_each(bench: Workbench, devices: Sequence[DeviceWork], moment: Moment) -> list[DeviceWork]:
+async def _read_each(bench: Workbench, devices: Sequence[DeviceWork], *, settled: bool, over: bool) -> list[DeviceWork]:
     """Read each device; those that may still be settling."""
 
     async def read(device: DeviceWork) -> DeviceWork | None:
         reading = await bench.carrier.read_device(device.iccid)
-        return device if _decide(bench, device, reading, moment) else None
+        return device if _decide(bench, device, reading, settled=settled, over=over) else None
 
     return [device for device in await asyncio.gather(*map(read, devices)) if device]
 
 
 def _decide(
-    bench: Workbench, device: DeviceWork, reading: DeviceReading | Refused | Unreachable, moment: Moment
+    bench: Workbench,
+    device: DeviceWork,
+    reading: DeviceReading | Refused | Unreachable,
+    *,
+    settled: bool,
+    over: bool = False,
 ) -> bool:
     """Take the move that a reading leads to; True where the device must be read again."""
     if isinstance(reading, Unreachable) or (isinstance(reading, Refused) and reading.scope is not Scope.DEVICE):
         bench.take(unknown(device, reading.answer.message or "The carrier could not be asked."))
         return False
-    step = after_reading(device, reading, moment)
+    step = after_reading(device, reading, settled=settled, over=over)
     if step is not None:
         bench.take(step)
     return step is None
