@@ -8,7 +8,9 @@ from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.services.accounts import Accounts
 from m2m_pipeline.services.execution.execution import Execution, ExecutionSettings
 from m2m_pipeline.services.execution.workbench import Patience
+from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.queue import Queue
+from m2m_pipeline.services.reconciliation import Reconciliation
 from m2m_pipeline.services.reporting import Reporting
 from m2m_pipeline.services.submission import Submission
 from m2m_pipeline.settings import Settings
@@ -25,6 +27,7 @@ class Application:
     submission: Submission
     queue: Queue
     execution: Execution
+    reconciliation: Reconciliation
     reporting: Reporting
 
     def close(self) -> None:
@@ -44,12 +47,15 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
     database = Database(settings.database_url.get_secret_value())
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
     known = carriers or CarrierRegistry()
+    door = CarrierDoor(database, known, settings.probe_seconds)
     patience = Patience(settle=settings.settle_seconds, outage=settings.outage_patience_seconds)
+    execution = ExecutionSettings(settings.lease_seconds, patience)
     return Application(
         database=database,
-        accounts=Accounts(database, vault, known),
+        accounts=Accounts(database, vault, door),
         submission=Submission(database, known),
         queue=Queue(database),
-        execution=Execution(database, vault, known, ExecutionSettings(settings.lease_seconds, patience)),
+        execution=Execution(database, vault, door, execution),
+        reconciliation=Reconciliation(database, vault, door, execution),
         reporting=Reporting(database),
     )

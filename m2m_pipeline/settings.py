@@ -59,6 +59,20 @@ class Settings(BaseModel):
         examples=["300"],
     )
 
+    reconcile_cron: str = Field(
+        default="*/15 * * * *",
+        pattern=r"^\s*(\S+\s+){4}\S+\s*$",
+        description="When devices whose outcome is unknown are settled, as a cron expression (UTC)",
+        examples=["*/15 * * * *"],
+    )
+    probe_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="While a carrier does not answer: how often one call tries whether it is back, in seconds",
+        examples=["10"],
+    )
+
     @field_validator("database_url")
     @classmethod
     def _psycopg_3(cls, url: SecretStr) -> SecretStr:

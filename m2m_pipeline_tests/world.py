@@ -80,6 +80,7 @@ class Options:
     settle: float = 0.05
     patience: float = 2.0
     lease: float = 60.0
+    probe: float = 0.2
 
 
 class World:
@@ -115,6 +116,7 @@ class World:
                 lease_seconds=self.options.lease,
                 settle_seconds=self.options.settle,
                 outage_patience_seconds=self.options.patience,
+                probe_seconds=self.options.probe,
             ),
             carriers or QuickCarriers(),
         )

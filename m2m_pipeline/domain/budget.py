@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 SHARE_OF_THE_LIMIT = 0.975
-"""Timers and networks bunch calls that left evenly. At 97.5 % of the limit, calls may arrive 25 ms apart from their time
-before a sliding second sees one too many; at 100 % none may."""
+"""Timers and networks bunch calls that left evenly. At 97.5 % of the limit calls may arrive up to 25 ms off their time
+before a sliding second sees one too many; at 100 % not at all."""
 
 AHEAD_SECONDS = 0.25
 """How far in the future a permit may lie: long enough to commit the intent before its moment, short enough that a run
@@ -25,7 +25,7 @@ FORGOTTEN_SECONDS = 1.5
 SLOWDOWN = 0.7
 RECOVERY_SHARE = 0.01
 """The carrier says that it is over its limit: the account goes on at 70 %, then faster by 1 % of the configured rate
-each second. A limit that was lowered for good is so approached from below, at the price of one refused call a minute."""
+each second. A limit that was lowered for good is approached from below, at the price of a refused call a minute."""
 
 SAME_SLOWDOWN_SECONDS = 1.0
 """Refusals so close together are about the same moment: calls that were in flight when the first was heard."""
@@ -50,6 +50,7 @@ class Limits:
 
     calls_per_second: float
     in_flight: int
+    probe_seconds: float = PROBE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,7 @@ class Grant:
     calls: int
     first_at: float
     spacing: float
+    probe: bool = False  # to find out whether a silent carrier is back
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,27 +100,31 @@ def pace(gate: Gate, limits: Limits, now: float) -> float:
     return min(limits.calls_per_second, gate.pace + recovered)
 
 
-def ask(
-    gate: Gate, limits: Limits, holder: str, wanted: int, in_flight: int, now: float, *, probe: bool = False
-) -> tuple[Gate, Grant | Wait]:
-    """A run asks for up to `wanted` calls while `in_flight` are under way on the account.
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A run asks for up to `calls` calls. `probe`: cheap ones, which may find out whether a silent carrier is back."""
 
-    `probe`: the call is a cheap one that may find out whether a silent carrier is back.
-    """
+    holder: str
+    calls: int
+    probe: bool = False
+
+
+def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) -> tuple[Gate, Grant | Wait]:
+    """Whether calls may be made while `in_flight` are under way on the account, and the gate that remembers it."""
     if gate.probe_at is not None:
-        return _ask_while_open(gate, now, probe=probe)
+        return _ask_while_open(gate, limits, now, probe=asking.probe)
     spacing = 1 / (pace(gate, limits, now) * SHARE_OF_THE_LIMIT)
     queue = tuple(turn for turn in gate.waiting if now - turn.seen_at < FORGOTTEN_SECONDS)
-    place = next((i for i, turn in enumerate(queue) if turn.holder == holder), len(queue))
+    place = next((i for i, turn in enumerate(queue) if turn.holder == asking.holder), len(queue))
     before = [turn for turn in queue[:place] if now < turn.back_at + GRACE_SECONDS]
     early = max(0.0, gate.next_call_at - now - AHEAD_SECONDS)
     free = limits.in_flight - in_flight
     if before or early or free <= 0:
         seconds = early + spacing * len(before) if early or before else spacing
         seconds = min(LONGEST_WAIT_SECONDS, max(seconds, _slot_wait(spacing)))
-        turn = Turn(holder, now, now + seconds)
+        turn = Turn(asking.holder, now, now + seconds)
         return replace(gate, waiting=(*queue[:place], turn, *queue[place + 1 :])), Wait(seconds)
-    calls = min(wanted, free)
+    calls = min(asking.calls, free)
     first_at = max(gate.next_call_at, now)
     return (
         replace(gate, next_call_at=first_at + calls * spacing, waiting=(*queue[:place], *queue[place + 1 :])),
@@ -134,7 +140,7 @@ def throttled(gate: Gate, limits: Limits, now: float, retry_after: float | None 
     return replace(resting, pace=max(SLOWEST, pace(gate, limits, now) * SLOWDOWN), paced_at=now)
 
 
-def heard(gate: Gate, silences: Iterable[bool], now: float) -> Gate:
+def heard(gate: Gate, limits: Limits, silences: Iterable[bool], now: float) -> Gate:
     """Calls came to their end: True for each without a believable answer. Opens or closes the breaker."""
     recent, probe_at = gate.recent, gate.probe_at
     for silent in silences:
@@ -142,7 +148,7 @@ def heard(gate: Gate, silences: Iterable[bool], now: float) -> Gate:
         if not silent and probe_at is not None:
             recent, probe_at = (), None
         elif probe_at is None and _is_silent(recent):
-            probe_at = now + PROBE_SECONDS
+            probe_at = now + limits.probe_seconds
     return replace(gate, recent=recent, probe_at=probe_at)
 
 
@@ -151,12 +157,12 @@ def _is_silent(recent: tuple[bool, ...]) -> bool:
     return in_a_row or sum(recent) * 2 >= MEMORY
 
 
-def _ask_while_open(gate: Gate, now: float, *, probe: bool) -> tuple[Gate, Grant | Wait]:
+def _ask_while_open(gate: Gate, limits: Limits, now: float, *, probe: bool) -> tuple[Gate, Grant | Wait]:
     assert gate.probe_at is not None
     if not probe or now < gate.probe_at:
         return gate, Wait(min(LONGEST_WAIT_SECONDS, max(GRACE_SECONDS, gate.probe_at - now)), open_=True)
     first_at = max(gate.next_call_at, now)
-    return replace(gate, probe_at=now + PROBE_SECONDS), Grant(1, first_at, 0.0)
+    return replace(gate, probe_at=now + limits.probe_seconds), Grant(1, first_at, 0.0, probe=True)
 
 
 def _slot_wait(spacing: float) -> float:

@@ -45,7 +45,8 @@ BULK_CHANGE_TRANSITIONS: Mapping[BulkChangeStatus, frozenset[BulkChangeStatus]] 
         }
     ),
     BulkChangeStatus.PROCESSED: frozenset(),
-    BulkChangeStatus.PARTIAL: frozenset(),
+    # Reconciliation has learned what was unknown, or driven AMOP's update to its end.
+    BulkChangeStatus.PARTIAL: frozenset({BulkChangeStatus.PROCESSED, BulkChangeStatus.FAILED}),
     BulkChangeStatus.FAILED: frozenset(),
     BulkChangeStatus.REJECTED: frozenset(),
 }
@@ -66,9 +67,9 @@ DEVICE_TRANSITIONS: Mapping[DeviceStatus, frozenset[DeviceStatus]] = {
 }
 
 ENDED_BULK_CHANGES: frozenset[BulkChangeStatus] = frozenset(
-    status for status, targets in BULK_CHANGE_TRANSITIONS.items() if not targets
+    {BulkChangeStatus.PROCESSED, BulkChangeStatus.PARTIAL, BulkChangeStatus.FAILED, BulkChangeStatus.REJECTED}
 )
-"""Bulk changes that nothing moves any more."""
+"""Bulk changes for which nothing is sent any more."""
 
 SETTLED_DEVICES: frozenset[DeviceStatus] = frozenset(
     status for status, targets in DEVICE_TRANSITIONS.items() if not targets

@@ -20,7 +20,7 @@ _FINAL = (AccessDeniedError, LeaseLostError, NotClaimableError, OpenDevicesError
 def attempt(context: dg.OpExecutionContext, platform: Platform) -> Generator[Execution]:
     """One step of an attempt: an error that the domain names becomes a failure that no retry repeats.
 
-    A step that fails or is terminated gives the lease back, so that whoever re-executes the run need not wait for it to run out.
+    A step that fails or is terminated gives the lease back: whoever re-executes the run need not wait for its end.
     """
     execution = platform.services.execution
     try:

@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
 from m2m_pipeline.domain.audit import AuditKind
-from m2m_pipeline.domain.carrier import Carriers, DeviceReading, UnsupportedIntegrationError
+from m2m_pipeline.domain.carrier import DeviceReading, UnsupportedIntegrationError
 from m2m_pipeline.domain.outcome import Refused, Unreachable
 from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
 from m2m_pipeline.domain.reasons import REASONS, ReasonCode
-from m2m_pipeline.services.pacing import PacedCarrier, Pacer
+from m2m_pipeline.services.paced import CarrierDoor, PacedCarrier
 from m2m_pipeline.storage import accounts, audit, inventory
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.vault import Vault
@@ -49,10 +49,10 @@ class ProviderSettings:
 class Accounts:
     """Tenants' carrier accounts."""
 
-    def __init__(self, database: Database, vault: Vault, carriers: Carriers) -> None:
+    def __init__(self, database: Database, vault: Vault, door: CarrierDoor) -> None:
         self._database = database
         self._vault = vault
-        self._carriers = carriers
+        self._door = door
 
     def configure(self, tenant_name: str, name: str, settings: ProviderSettings, actor: str) -> ServiceProvider:
         """Add a service provider, or change what `settings` names; its credential too, where one is given.
@@ -62,7 +62,7 @@ class Accounts:
             RequestRejectedError: a new provider without integration type or base URL, or half a credential.
 
         """
-        if settings.integration_type and self._carriers.capabilities(settings.integration_type) is None:
+        if settings.integration_type and self._door.carriers.capabilities(settings.integration_type) is None:
             raise UnsupportedIntegrationError(settings.integration_type)
         if (settings.username is None) != (settings.api_key is None):
             raise _field_error("username", "user name and API key are set together, or not at all")
@@ -158,7 +158,7 @@ class Accounts:
         if credential is None:
             message = f'Service provider "{provider.name}" has no credential.'
             raise RequestRejectedError([Problem(ReasonCode.CREDENTIAL_MISSING, message, "provider", provider.name)])
-        carrier = PacedCarrier(self._carriers.open(provider, credential), Pacer(self._database, provider, credential))
+        carrier = self._door.open(provider, credential)
         seen = changed = 0
         try:
             rate_plans = await _published_rate_plans(carrier)

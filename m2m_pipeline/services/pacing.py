@@ -1,125 +1,187 @@
-"""Every call to a carrier passes here: paced by the account's budget, within its calls in flight, and counted."""
+"""The account's budget as one process sees it: permits to call, handed out in order of asking."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine
-from contextlib import asynccontextmanager
-from datetime import datetime
-from typing import TypeVar
+import secrets
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from m2m_pipeline.domain.accounts import Credential, ServiceProvider, account_key
-from m2m_pipeline.domain.carrier import Capabilities, Carrier, DevicePage, DeviceReading, PlanChange, RatePlanPage
-from m2m_pipeline.domain.outcome import ChangeOutcome, ReadFailure, Unreachable
+from m2m_pipeline.domain import budget
+from m2m_pipeline.domain.budget import Asking, Grant, Limits, Wait
+from m2m_pipeline.domain.outcome import ChangeOutcome, ReadFailure, Unconfirmed, Unreachable
 from m2m_pipeline.storage import gate
 from m2m_pipeline.storage.database import Database, retrying_transient
 
-SHARE_OF_THE_LIMIT = 0.96
-"""Timers and networks bunch calls that left evenly: at the limit itself, a second sees one to three calls too many."""
+TURN_SECONDS = 0.1
+"""How much of the account's time one turn takes: short enough to share fairly, long enough to cost few transactions."""
 
-HOLD_SECONDS = 1.0
-"""How long the account rests after the carrier said that it is over its limit, where the carrier names no time."""
+MOST_AT_ONCE = 100
+"""Calls in one turn at most: so many devices a crash makes uncertain."""
 
-READ_ATTEMPTS = 4
-READ_BACKOFF_SECONDS = 0.5
-
-Answer = TypeVar("Answer")
+REPORT_SECONDS = 0.01
+"""How long the end of a call may wait for others to be reported together."""
 
 
+@dataclass(frozen=True, slots=True)
+class Permit:
+    """One call that may be made, at `moment` of the event loop's clock; given back by `Pacer.end`."""
+
+    id: int
+    moment: float
+
+
+@dataclass(slots=True)
+class _Demand:
+    calls: int
+    probe: bool
+    granted: asyncio.Future[list[Permit]]
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """How one call ended: without a believable answer, or with the word that the account is over its limit."""
+
+    permit_id: int
+    silent: bool
+    throttled: Unreachable | None
+
+
+@dataclass
 class Pacer:
-    """This process's view of an account's budget: permits from the shared row, slots for the calls in flight."""
+    """Permits of one account for one event loop. All of them come from the account's row in the database.
 
-    def __init__(self, database: Database, provider: ServiceProvider, credential: Credential) -> None:
-        self._database = database
-        self._account = account_key(provider.base_url, credential.username)
-        self.spacing = 1 / (provider.calls_per_second * SHARE_OF_THE_LIMIT)  # seconds between two calls
-        self.group = min(provider.in_flight, max(1, int(provider.calls_per_second)))  # calls reserved at once
-        self.slots = asyncio.Semaphore(provider.in_flight)
-        self.calls = 0
-
-    async def reserve(self, calls: int) -> float:
-        """Reserve `calls` calls, `spacing` apart; the event loop's time of the first."""
-        delay = await asyncio.to_thread(self._reserve, calls)
-        return asyncio.get_running_loop().time() + delay
-
-    @retrying_transient
-    def _reserve(self, calls: int) -> float:
-        with self._database.begin() as tx:
-            return float(gate.reserve(tx, self._account, calls, self.spacing))
-
-    async def rest(self, seconds: float | None) -> None:
-        """Let the whole account rest: the carrier said that it is over its limit."""
-        await asyncio.to_thread(self._hold, seconds or HOLD_SECONDS)
-
-    @retrying_transient
-    def _hold(self, seconds: float) -> None:
-        with self._database.begin() as tx:
-            gate.hold(tx, self._account, seconds)
-
-    async def wait_until(self, moment: float) -> None:
-        """Sleep until a time of the event loop's clock."""
-        await asyncio.sleep(max(0.0, moment - asyncio.get_running_loop().time()))
-
-    @asynccontextmanager
-    async def call(self) -> AsyncGenerator[None]:
-        """One call with its own permit and slot."""
-        async with self.slots:
-            await self.wait_until(await self.reserve(1))
-            self.calls += 1
-            yield
-
-
-class PacedCarrier:
-    """A carrier account whose reads take their own permit and are said again while the carrier is out of reach.
-
-    A change is different: its permit is taken before its intent is committed, so `change_plan` takes none.
+    `weight`: how many turns this run takes while one of weight 1 takes one.
     """
 
-    def __init__(self, carrier: Carrier, pacer: Pacer) -> None:
-        self._carrier = carrier
-        self.pacer = pacer
+    database: Database
+    account: str
+    limits: Limits
+    weight: int = 1
+    calls: int = 0  # made so far
+    _holder: str = field(default_factory=lambda: secrets.token_hex(8))
+    _demands: deque[_Demand] = field(default_factory=deque[_Demand])
+    _ended: list[_End] = field(default_factory=list["_End"])
+    _server: asyncio.Task[None] | None = None
+    _reporter: asyncio.Task[None] | None = None
 
     @property
-    def capabilities(self) -> Capabilities:
-        """What this carrier can do."""
-        return self._carrier.capabilities
+    def group(self) -> int:
+        """Calls in one turn."""
+        of_a_turn = max(1, round(self.limits.calls_per_second * TURN_SECONDS)) * self.weight
+        return min(of_a_turn, self.limits.in_flight, MOST_AT_ONCE)
 
-    async def change_plan(self, change: PlanChange) -> ChangeOutcome:
-        """One change call, whose permit and slot the caller holds. Never repeated here."""
-        self.pacer.calls += 1
-        outcome = await self._carrier.change_plan(change)
-        if isinstance(outcome, Unreachable) and outcome.throttled:
-            await self.pacer.rest(outcome.retry_after)
-        return outcome
+    async def permits(self, calls: int, *, probe: bool = False) -> list[Permit]:
+        """Up to `calls` permits, at least one; none where the account's breaker is open.
 
-    async def check_access(self) -> ReadFailure | None:
-        """Whether the account lets us in: None if it does."""
-        return await self._read(self._carrier.check_access)
+        `probe`: the calls are reads, one of which may find out whether the carrier is back.
+        """
+        demand = _Demand(calls, probe, asyncio.get_running_loop().create_future())
+        self._demands.append(demand)
+        if self._server is None or self._server.done():
+            self._server = asyncio.create_task(self._serve())
+        return await demand.granted
 
-    async def read_device(self, iccid: str) -> DeviceReading | ReadFailure:
-        """Read one device."""
-        return await self._read(lambda: self._carrier.read_device(iccid))
+    async def wait_for(self, permit: Permit) -> None:
+        """Sleep until the permit's moment."""
+        await asyncio.sleep(permit.moment - asyncio.get_running_loop().time())
 
-    async def list_devices(self, modified_since: datetime, page: int) -> DevicePage | ReadFailure:
-        """Read one page of the device list."""
-        return await self._read(lambda: self._carrier.list_devices(modified_since, page))
-
-    async def list_rate_plans(self, page: int) -> RatePlanPage | ReadFailure:
-        """Read one page of the rate plans."""
-        return await self._read(lambda: self._carrier.list_rate_plans(page))
+    def end(self, permit: Permit, outcome: ChangeOutcome | ReadFailure | object) -> None:
+        """The permit's call has ended with `outcome`, or was not made (None). Its place is free for another."""
+        throttled = outcome if isinstance(outcome, Unreachable) and outcome.throttled else None
+        self._ended.append(_End(permit.id, _is_silent(outcome), throttled))
+        if self._reporter is None or self._reporter.done():
+            self._reporter = asyncio.create_task(self._report_soon())
 
     async def close(self) -> None:
-        """Give the connections back."""
-        await self._carrier.close()
+        """Report what has ended; permits that were never used are free at once."""
+        if self._server:
+            self._server.cancel()
+        if self._ended:
+            await asyncio.to_thread(self._report, self._take_ended())
 
-    async def _read(self, read: Callable[[], Coroutine[object, object, Answer]]) -> Answer:
-        """Reads change nothing: they may be said again."""
-        attempt = 1
-        while True:
-            async with self.pacer.call():
-                answer = await read()
-            if not isinstance(answer, Unreachable) or attempt == READ_ATTEMPTS:
-                return answer
-            if answer.throttled:
-                await self.pacer.rest(answer.retry_after)
+    async def _serve(self) -> None:
+        """Ask for everybody who waits here, as one: the account sees one run, and one transaction at a time."""
+        waited = False
+        while self._demands:
+            wanted = min(self.group, sum(demand.calls for demand in self._demands))
+            probe = any(demand.probe for demand in self._demands)
+            try:
+                answer, ids, delay = await asyncio.to_thread(self._ask, wanted, probe, self._take_ended())
+            except Exception as error:  # noqa: BLE001 -- whoever waits gets it
+                while self._demands:
+                    self._demands.popleft().granted.set_exception(error)
+                return
+            if isinstance(answer, Grant):
+                first = asyncio.get_running_loop().time() + delay
+                permits = [Permit(id_, first + place * answer.spacing) for place, id_ in enumerate(ids)]
+                self._hand_out(permits, [one for one in self._demands if one.probe or not answer.probe])
+                waited = False
+            elif answer.open_ and waited:
+                while self._demands:
+                    _give(self._demands.popleft(), [])
             else:
-                await asyncio.sleep(READ_BACKOFF_SECONDS * 2**attempt)
-            attempt += 1
+                await asyncio.sleep(answer.seconds)
+                waited = answer.open_
+
+    def _hand_out(self, permits: list[Permit], waiting: Sequence[_Demand]) -> None:
+        """Give permits to those who wait, the first first."""
+        for demand in waiting:
+            if not permits:
+                break
+            share, rest = permits[: demand.calls], permits[demand.calls :]
+            self._demands.remove(demand)
+            permits = rest if _give(demand, share) else permits
+        for unused in permits:
+            self.end(unused, None)
+
+    def _take_ended(self) -> list[_End]:
+        ended, self._ended = self._ended, []
+        return ended
+
+    async def _report_soon(self) -> None:
+        while self._ended:
+            await asyncio.sleep(REPORT_SECONDS)
+            if self._ended:
+                await asyncio.to_thread(self._report, self._take_ended())
+
+    @retrying_transient
+    def _ask(self, wanted: int, probe: bool, ended: Sequence[_End]) -> tuple[Grant | Wait, Sequence[int], float]:
+        with self.database.begin() as tx:
+            locked = gate.lock(tx, self.account)
+            in_flight = locked.in_flight - gate.end_calls(tx, [end.permit_id for end in ended])
+            known = self._after(locked, ended)
+            decided, answer = budget.ask(known, self.limits, Asking(self._holder, wanted, probe), in_flight, locked.now)
+            gate.store(tx, self.account, decided)
+            if isinstance(answer, Wait):
+                return answer, (), 0.0
+            return answer, gate.begin_calls(tx, self.account, self._holder, answer), answer.first_at - locked.now
+
+    @retrying_transient
+    def _report(self, ended: Sequence[_End]) -> None:
+        with self.database.begin() as tx:
+            locked = gate.lock(tx, self.account)
+            gate.end_calls(tx, [end.permit_id for end in ended])
+            gate.store(tx, self.account, self._after(locked, ended))
+
+    def _after(self, locked: gate.LockedGate, ended: Sequence[_End]) -> budget.Gate:
+        """The gate once these ends are known."""
+        known = budget.heard(locked.gate, self.limits, [end.silent for end in ended], locked.now)
+        for end in ended:
+            if end.throttled:
+                known = budget.throttled(known, self.limits, locked.now, end.throttled.retry_after)
+        return known
+
+
+def _give(demand: _Demand, permits: list[Permit]) -> bool:
+    """Hand permits over; False where nobody waits for them any more."""
+    if demand.granted.done():
+        return False
+    demand.granted.set_result(permits)
+    return True
+
+
+def _is_silent(outcome: object) -> bool:
+    """Whether a call ended without a believable answer. A refusal at the gate is an answer, a server error is none."""
+    if isinstance(outcome, Unconfirmed):
+        return True
+    return isinstance(outcome, Unreachable) and not outcome.throttled and outcome.answer.http_status is None

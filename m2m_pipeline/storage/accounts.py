@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, Row, text
 
 from m2m_pipeline.domain.accounts import ServiceProvider, Tenant, VerifyMode
+from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES
 
 _PROVIDER_COLUMNS = (
     "id, tenant_id, name, integration_type, base_url, calls_per_second, in_flight, verify, writes_enabled"
@@ -65,6 +66,22 @@ def list_providers(connection: Connection, tenant_id: int) -> Sequence[ServicePr
     rows = connection.execute(
         text(f"SELECT {_PROVIDER_COLUMNS} FROM m2m.service_provider WHERE tenant_id = :tenant ORDER BY name"),
         {"tenant": tenant_id},
+    )
+    return [_provider(row) for row in rows]
+
+
+def list_unsettled(connection: Connection) -> Sequence[ServiceProvider]:
+    """The service providers, of all tenants, with devices to settle in bulk changes that have ended."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT {_PROVIDER_COLUMNS} FROM m2m.service_provider p
+            WHERE EXISTS (SELECT 1 FROM m2m.device_change c JOIN m2m.bulk_change b ON b.id = c.bulk_change_id
+                WHERE c.service_provider_id = p.id AND c.status = ANY(:open) AND b.status = ANY(:ended))
+            ORDER BY id
+            """
+        ),
+        {"open": sorted(OPEN_DEVICES), "ended": sorted(ENDED_BULK_CHANGES)},
     )
     return [_provider(row) for row in rows]
 

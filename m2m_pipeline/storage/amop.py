@@ -7,13 +7,13 @@ from sqlalchemy import Connection, text
 from m2m_pipeline.domain.reasons import REASONS, ReasonCode
 
 _READY = (
-    "c.bulk_change_id = :id AND c.batch = :batch AND (c.status = 'AMOP_FAILED' OR "
+    "c.bulk_change_id = :id AND (CAST(:batch AS bigint) IS NULL OR c.batch = :batch) AND (c.status = 'AMOP_FAILED' OR "
     "(c.status = 'APPLIED' AND (c.verified_at IS NOT NULL OR (:unverified AND c.http_status <> 202))))"
 )
 
 
-def list_ready(connection: Connection, bulk_change_id: int, batch: int, *, unverified: bool) -> Sequence[int]:
-    """The device changes of a batch that the carrier has applied and AMOP does not show yet.
+def list_ready(connection: Connection, bulk_change_id: int, batch: int | None, *, unverified: bool) -> Sequence[int]:
+    """The device changes of a batch (or of all, for None) that the carrier has applied and AMOP does not show yet.
 
     `unverified`: the carrier's word is enough (verify mode `none`).
     """

@@ -11,7 +11,7 @@ from m2m_pipeline.domain.accounts import account_label
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.change import BulkChange, QueuedBulkChange
 from m2m_pipeline.domain.reasons import ReasonCode
-from m2m_pipeline.domain.status import BulkChangeStatus, bulk_change_sources
+from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES, BulkChangeStatus, bulk_change_sources
 
 _COLUMNS = (
     "id, tenant_id, service_provider_id, status, rate_plan, communication_plan, effective_date, batch_size, priority, "
@@ -174,6 +174,38 @@ def claim(connection: Connection, bulk_change_id: int, owner: str, lease_seconds
     return Attempt(bulk_change_id, row.tenant_id, row.lease_token, owner) if row else None
 
 
+def claim_unsettled(
+    connection: Connection, provider_id: int, owner: str, lease_seconds: float, after: int
+) -> Attempt | None:
+    """Take the lease of the provider's next ended bulk change (by id, beyond `after`) with devices to be settled.
+
+    None where there is no other. One that somebody else is settling is passed over.
+    """
+    row = connection.execute(
+        text(
+            """
+            UPDATE m2m.bulk_change
+            SET lease_token = lease_token + 1, lease_owner = :owner,
+                lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
+            WHERE id = (SELECT b.id FROM m2m.bulk_change b WHERE b.service_provider_id = :provider AND b.id > :after
+                AND b.status = ANY(:ended) AND (b.lease_owner IS NULL OR b.lease_expires_at < clock_timestamp())
+                AND EXISTS (SELECT 1 FROM m2m.device_change c WHERE c.bulk_change_id = b.id
+                AND c.status = ANY(:open)) ORDER BY b.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+            RETURNING id, tenant_id, lease_token
+            """
+        ),
+        {
+            "provider": provider_id,
+            "owner": owner,
+            "seconds": lease_seconds,
+            "after": after,
+            "ended": sorted(ENDED_BULK_CHANGES),
+            "open": sorted(OPEN_DEVICES),
+        },
+    ).first()
+    return Attempt(row.id, row.tenant_id, row.lease_token, owner) if row else None
+
+
 def renew(connection: Connection, attempt: Attempt, lease_seconds: float) -> bool:
     """Prolong the lease from now; False where it is lost."""
     return (
@@ -182,10 +214,10 @@ def renew(connection: Connection, attempt: Attempt, lease_seconds: float) -> boo
                 """
                 UPDATE m2m.bulk_change
                 SET lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
-                WHERE id = :id AND lease_token = :token AND status = 'PROCESSING'
+                WHERE id = :id AND lease_token = :token AND lease_owner = :owner
                 """
             ),
-            {"id": attempt.bulk_change_id, "token": attempt.token, "seconds": lease_seconds},
+            {"id": attempt.bulk_change_id, "token": attempt.token, "owner": attempt.owner, "seconds": lease_seconds},
         ).rowcount
         == 1
     )
@@ -198,7 +230,7 @@ def release(connection: Connection, owner: str) -> None:
             """
             UPDATE m2m.bulk_change
             SET lease_owner = NULL, lease_expires_at = NULL
-            WHERE lease_owner = :owner AND status = 'PROCESSING'
+            WHERE lease_owner = :owner
             """
         ),
         {"owner": owner},
@@ -228,7 +260,7 @@ def end(connection: Connection, attempt: Attempt, status: BulkChangeStatus) -> N
             """
             UPDATE m2m.bulk_change
             SET status = :status, finished_at = clock_timestamp(), lease_owner = NULL, lease_expires_at = NULL
-            WHERE id = :id AND status = ANY(:sources)
+            WHERE id = :id AND (status = ANY(:sources) OR status = :status)
             """
         ),
         {"id": attempt.bulk_change_id, "status": status.value, "sources": sorted(bulk_change_sources(status))},

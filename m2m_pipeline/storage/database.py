@@ -96,10 +96,10 @@ class Database:
                 text(
                     """
                     SELECT 1 FROM m2m.bulk_change
-                    WHERE id = :id AND lease_token = :token AND status = 'PROCESSING' FOR NO KEY UPDATE
+                    WHERE id = :id AND lease_token = :token AND lease_owner = :owner FOR NO KEY UPDATE
                     """
                 ),
-                {"id": attempt.bulk_change_id, "token": attempt.token},
+                {"id": attempt.bulk_change_id, "token": attempt.token, "owner": attempt.owner},
             ).first()
             if held is None:
                 raise LeaseLostError(attempt)

@@ -3,11 +3,18 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from m2m_pipeline.domain.change import BulkChange, DeviceWork, RequestedRow, Step
 from m2m_pipeline.domain.reasons import ReasonCode
-from m2m_pipeline.domain.status import FINISHABLE_DEVICES, SETTLED_DEVICES, DeviceStatus, device_sources
+from m2m_pipeline.domain.status import (
+    ENDED_BULK_CHANGES,
+    FINISHABLE_DEVICES,
+    OPEN_DEVICES,
+    SETTLED_DEVICES,
+    DeviceStatus,
+    device_sources,
+)
 
 ITERATION_ROWS = 5_000
 
@@ -60,41 +67,61 @@ def insert_rows(connection: Connection, bulk_change: BulkChange, rows: Sequence[
     )
 
 
+# An effective date that has come is none: the change is made at once.
+_WORK = """
+    SELECT c.id, c.iccid, c.status, c.old_rate_plan, c.old_communication_plan, c.rate_plan, c.communication_plan,
+        CASE WHEN b.effective_date > CAST(clock_timestamp() AS date) THEN b.effective_date END AS effective_date,
+        c.attempts, c.sent_at, coalesce(c.http_status = 202, false) AS only_accepted
+    FROM m2m.device_change c
+    JOIN m2m.bulk_change b ON b.id = c.bulk_change_id
+    WHERE c.bulk_change_id = :id
+"""
+
+
 def load_work(connection: Connection, bulk_change_id: int, batch: int) -> Sequence[DeviceWork]:
-    """The devices of a batch that the carrier step has to bring to an end. An effective date that has come is none."""
+    """The devices of a batch that the carrier step has to bring to an end, in row order."""
     rows = connection.execute(
         text(
-            """
-            SELECT c.id, c.iccid, c.status, c.old_rate_plan, c.old_communication_plan, c.rate_plan,
-                c.communication_plan, CASE WHEN b.effective_date > CAST(clock_timestamp() AS date) THEN
-                b.effective_date END AS effective_date, c.attempts, c.sent_at, coalesce(c.http_status = 202,
-                false) AS only_accepted
-            FROM m2m.device_change c
-            JOIN m2m.bulk_change b ON b.id = c.bulk_change_id
-            WHERE c.bulk_change_id = :id AND c.batch = :batch AND (c.status IN ('PENDING', 'SENDING') OR
-                (c.status = 'UNCONFIRMED' AND c.reason IS DISTINCT FROM 'SCHEDULED') OR (c.status = 'APPLIED'
-                AND c.verified_at IS NULL))
+            f"""
+            {_WORK} AND c.batch = :batch AND (c.status IN ('PENDING', 'SENDING') OR (c.status = 'APPLIED' AND
+                c.verified_at IS NULL) OR (c.status = 'UNCONFIRMED' AND c.reason IS DISTINCT FROM 'SCHEDULED'))
             ORDER BY c.row_number
             """
         ),
         {"id": bulk_change_id, "batch": batch},
     )
-    return [
-        DeviceWork(
-            row.id,
-            row.iccid,
-            DeviceStatus(row.status),
-            row.old_rate_plan,
-            row.old_communication_plan,
-            row.rate_plan,
-            row.communication_plan,
-            row.effective_date,
-            row.attempts,
-            row.sent_at,
-            row.only_accepted,
-        )
-        for row in rows
-    ]
+    return [_work(row) for row in rows]
+
+
+def load_unknown(connection: Connection, bulk_change_id: int) -> Sequence[DeviceWork]:
+    """The devices of an ended bulk change whose outcome is to be learned; a scheduled one once its date has come."""
+    rows = connection.execute(
+        text(
+            f"""
+            {_WORK} AND c.status = 'UNCONFIRMED' AND (c.reason IS DISTINCT FROM 'SCHEDULED' OR
+                b.effective_date <= CAST(clock_timestamp() AS date))
+            ORDER BY c.row_number
+            """
+        ),
+        {"id": bulk_change_id},
+    )
+    return [_work(row) for row in rows]
+
+
+def _work(row: Row[tuple[object, ...]]) -> DeviceWork:
+    return DeviceWork(
+        row.id,
+        row.iccid,
+        DeviceStatus(row.status),
+        row.old_rate_plan,
+        row.old_communication_plan,
+        row.rate_plan,
+        row.communication_plan,
+        row.effective_date,
+        row.attempts,
+        row.sent_at,
+        row.only_accepted,
+    )
 
 
 def mark_sending(connection: Connection, ids: Sequence[int]) -> None:
@@ -167,6 +194,20 @@ def any_sent(connection: Connection, bulk_change_id: int) -> bool:
     return connection.execute(
         text("SELECT EXISTS (SELECT 1 FROM m2m.device_change WHERE bulk_change_id = :id AND sent_at IS NOT NULL)"),
         {"id": bulk_change_id},
+    ).scalar_one()
+
+
+def count_unsettled(connection: Connection, provider_id: int) -> int:
+    """The provider's devices to settle, in bulk changes that have ended."""
+    return connection.execute(
+        text(
+            """
+            SELECT count(*) FROM m2m.device_change c
+            JOIN m2m.bulk_change b ON b.id = c.bulk_change_id
+            WHERE c.service_provider_id = :provider AND c.status = ANY(:open) AND b.status = ANY(:ended)
+            """
+        ),
+        {"provider": provider_id, "open": sorted(OPEN_DEVICES), "ended": sorted(ENDED_BULK_CHANGES)},
     ).scalar_one()
 
 

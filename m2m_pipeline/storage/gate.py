@@ -1,40 +1,109 @@
-"""The budget of a carrier account: one row in which every process reserves its calls (generic cell rate algorithm).
+"""The budget of a carrier account, kept as one row that every process decides on under its lock.
 
-A reservation lies in the future: the caller sleeps until it and then calls. Nobody polls and nobody starves; a crash
-loses the permits it had reserved, which makes the account slower for a moment, never faster.
+What is decided is `domain.budget`; this module reads and writes. Its transactions do not wait for the disk: the commit
+of the intent to call, which follows each reservation, writes the log up to there before any call leaves.
 """
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, text
 
+from m2m_pipeline.domain.budget import Gate, Grant, Turn
 
-def reserve(connection: Connection, account: str, calls: int, spacing_seconds: float) -> float:
-    """Reserve `calls` calls, `spacing_seconds` apart; seconds until the first of them."""
-    return connection.execute(
+CALL_ENDS_SECONDS = 45.0
+"""A call that was not reported as ended by then has ended: its process died. Longer than any call may take."""
+
+
+@dataclass(frozen=True, slots=True)
+class LockedGate:
+    """The account as it is while this transaction lasts."""
+
+    gate: Gate
+    now: float  # seconds of the database's clock
+    in_flight: int
+
+
+def lock(connection: Connection, account: str) -> LockedGate:
+    """The account's gate, locked until the end of the transaction; calls of dead processes are over."""
+    connection.execute(text("SET LOCAL synchronous_commit = off"))
+    found = text(
+        """
+        SELECT next_call_at, pace, paced_at, recent, probe_at, waiting FROM m2m.carrier_gate
+        WHERE account = :account FOR UPDATE
+        """
+    )
+    row = connection.execute(found, {"account": account}).first()
+    if row is None:
+        connection.execute(
+            text("INSERT INTO m2m.carrier_gate (account) VALUES (:account) ON CONFLICT DO NOTHING"),
+            {"account": account},
+        )
+        row = connection.execute(found, {"account": account}).one()
+    counted = connection.execute(
         text(
             """
-            INSERT INTO m2m.carrier_gate AS g (account, next_call_at)
-            VALUES (:account, clock_timestamp() + make_interval(secs => :span))
-            ON CONFLICT (account)
-            DO UPDATE SET next_call_at = greatest(g.next_call_at, clock_timestamp()) + make_interval(secs =>
-                :span)
-            RETURNING greatest(0, extract(epoch FROM next_call_at - make_interval(secs => :span) -
-                clock_timestamp()))
+            WITH over AS (
+                DELETE FROM m2m.carrier_call WHERE account = :account
+                AND ends_at < extract(epoch FROM clock_timestamp()) RETURNING id
+            )
+            SELECT extract(epoch FROM clock_timestamp()) AS now,
+                (SELECT count(*) FROM m2m.carrier_call WHERE account = :account)
+                - (SELECT count(*) FROM over) AS in_flight
             """
         ),
-        {"account": account, "span": calls * spacing_seconds},
-    ).scalar_one()
+        {"account": account},
+    ).one()
+    gate = Gate(
+        next_call_at=row.next_call_at,
+        pace=row.pace,
+        paced_at=row.paced_at,
+        recent=tuple(row.recent),
+        probe_at=row.probe_at,
+        waiting=tuple(Turn(**turn) for turn in row.waiting),
+    )
+    return LockedGate(gate, float(counted.now), counted.in_flight)
 
 
-def hold(connection: Connection, account: str, seconds: float) -> None:
-    """Let nobody on the account reserve a call within the next `seconds` seconds."""
+def store(connection: Connection, account: str, gate: Gate) -> None:
+    """Write the account's gate back."""
     connection.execute(
         text(
             """
-            INSERT INTO m2m.carrier_gate AS g (account, next_call_at)
-            VALUES (:account, clock_timestamp() + make_interval(secs => :seconds))
-            ON CONFLICT (account)
-            DO UPDATE SET next_call_at = greatest(g.next_call_at, excluded.next_call_at)
+            UPDATE m2m.carrier_gate
+            SET next_call_at = :next_call_at, pace = :pace, paced_at = :paced_at, recent = :recent,
+                probe_at = :probe_at, waiting = CAST(:waiting AS jsonb)
+            WHERE account = :account
             """
         ),
-        {"account": account, "seconds": seconds},
+        {
+            "account": account,
+            "next_call_at": gate.next_call_at,
+            "pace": gate.pace,
+            "paced_at": gate.paced_at,
+            "recent": list(gate.recent),
+            "probe_at": gate.probe_at,
+            "waiting": json.dumps([asdict(turn) for turn in gate.waiting]),
+        },
     )
+
+
+def begin_calls(connection: Connection, account: str, holder: str, grant: Grant) -> Sequence[int]:
+    """Count the granted calls as in flight; their ids."""
+    last_at = grant.first_at + (grant.calls - 1) * grant.spacing
+    rows = connection.execute(
+        text(
+            """
+            INSERT INTO m2m.carrier_call (account, holder, ends_at)
+            SELECT :account, :holder, :ends_at FROM generate_series(1, :calls) RETURNING id
+            """
+        ),
+        {"account": account, "holder": holder, "ends_at": last_at + CALL_ENDS_SECONDS, "calls": grant.calls},
+    )
+    return [row.id for row in rows]
+
+
+def end_calls(connection: Connection, ids: Sequence[int]) -> int:
+    """These calls are over: their places are free; how many were still counted."""
+    return connection.execute(text("DELETE FROM m2m.carrier_call WHERE id = ANY(:ids)"), {"ids": list(ids)}).rowcount

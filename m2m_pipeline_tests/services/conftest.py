@@ -8,7 +8,7 @@ import pytest
 from hypothesis import settings
 
 from m2m_pipeline.domain.carrier import Carriers
-from m2m_pipeline.services import pacing
+from m2m_pipeline.services import paced
 from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline_tests.world import Options, World, simulator_process
 
@@ -58,4 +58,4 @@ def world(make_world: MakeWorld) -> World:
 @pytest.fixture
 def quick_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A read that failed is said again at once: the pause is no setting, and too long for a test."""
-    monkeypatch.setattr(pacing, "READ_BACKOFF_SECONDS", 0.01)
+    monkeypatch.setattr(paced, "READ_BACKOFF_SECONDS", 0.01)

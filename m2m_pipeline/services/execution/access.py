@@ -4,10 +4,9 @@ import asyncio
 from dataclasses import dataclass
 
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider
-from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.domain.outcome import Unreachable
 from m2m_pipeline.domain.reasons import REASONS, ReasonCode
-from m2m_pipeline.services.pacing import PacedCarrier, Pacer
+from m2m_pipeline.services.paced import PacedCarrier
 from m2m_pipeline.storage import accounts
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.vault import CredentialUnreadableError, Vault
@@ -44,18 +43,6 @@ def writes_denied(provider: ServiceProvider) -> Denied | None:
     if provider.writes_enabled:
         return None
     return Denied(ReasonCode.WRITES_DISABLED, f'Writes are disabled for service provider "{provider.name}".')
-
-
-def open_carrier(
-    database: Database, carriers: Carriers, provider: ServiceProvider, credential: Credential
-) -> PacedCarrier:
-    """The provider's account, paced. To be closed by the caller, and to be opened inside a running event loop.
-
-    Raises:
-        UnsupportedIntegrationError: no adapter serves the provider's integration type.
-
-    """
-    return PacedCarrier(carriers.open(provider, credential), Pacer(database, provider, credential))
 
 
 async def probe(carrier: PacedCarrier, provider: ServiceProvider, patience_seconds: float) -> Denied | None:

@@ -11,8 +11,8 @@ from m2m_pipeline.storage.database import Database, retrying_transient
 
 
 @retrying_transient
-def update_amop(database: Database, attempt: Attempt, batch: int, *, unverified: bool) -> None:
-    """Bring the inventory to what the carrier has applied in a batch. Idempotent.
+def update_amop(database: Database, attempt: Attempt, batch: int | None, *, unverified: bool) -> None:
+    """Bring the inventory to what the carrier has applied in a batch, or in all for None. Idempotent.
 
     Raises:
         LeaseLostError: another attempt owns the bulk change.

@@ -24,7 +24,7 @@ async def change_devices(bench: Workbench, verify: VerifyMode, lease_seconds: fl
     Afterwards each is APPLIED (confirmed, unless `verify` is NONE), REFUSED, or UNCONFIRMED; PENDING only where the
     bulk change was stopped.
     """
-    async with _kept(bench, lease_seconds):
+    async with kept(bench, lease_seconds):
         await _resume(bench)
         await _send_and_read_back(bench)
         await confirm(bench, verify, bench.in_status(DeviceStatus.APPLIED))
@@ -69,7 +69,7 @@ async def _resume(bench: Workbench) -> None:
 
 
 @asynccontextmanager
-async def _kept(bench: Workbench, lease_seconds: float) -> AsyncGenerator[None]:
+async def kept(bench: Workbench, lease_seconds: float) -> AsyncGenerator[None]:
     """Keep the lease and commit regularly while the body works; commit what is known, whatever ends the body."""
     async with asyncio.TaskGroup() as background:
         keeper = background.create_task(keep_lease(bench.database, bench.attempt, lease_seconds))

@@ -12,15 +12,15 @@ from datetime import UTC, datetime
 from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.attempt import Attempt, NotClaimableError
 from m2m_pipeline.domain.audit import AuditKind
-from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.domain.change import Batch, BulkChange, Target
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
-from m2m_pipeline.services.execution.access import Denied, load_credential, open_carrier, probe, writes_denied
+from m2m_pipeline.services.execution.access import Denied, load_credential, probe, writes_denied
 from m2m_pipeline.services.execution.claiming import claim, why_not
 from m2m_pipeline.services.execution.devices import change_devices
 from m2m_pipeline.services.execution.workbench import Patience, Workbench
+from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.reporting import ResultDocument, fold
 from m2m_pipeline.services.submission import request_problems
 from m2m_pipeline.storage import accounts, audit, bulk_changes, details, device_changes
@@ -43,10 +43,10 @@ class ExecutionSettings:
 class Execution:
     """What the Dagster ops call. `owner` is the run's id."""
 
-    def __init__(self, database: Database, vault: Vault, carriers: Carriers, settings: ExecutionSettings) -> None:
+    def __init__(self, database: Database, vault: Vault, door: CarrierDoor, settings: ExecutionSettings) -> None:
         self._database = database
         self._vault = vault
-        self._carriers = carriers
+        self._door = door
         self._settings = settings
 
     def claim(self, bulk_change_id: int, owner: str) -> Attempt:
@@ -81,7 +81,7 @@ class Execution:
             )
             day = max(change.effective_date, datetime.now(UTC).date()) if change.effective_date else None
             target = Target(change.rate_plan, change.communication_plan, day)
-            problems = request_problems(tx, self._carriers, provider, target)
+            problems = request_problems(tx, self._door.carriers, provider, target)
             if problems:
                 message = " ".join(problem.message for problem in problems)
                 bulk_changes.stop(tx, attempt, problems[0].code, message)
@@ -153,7 +153,7 @@ class Execution:
         try:
             asyncio.run(self._change_devices(attempt, batch))
         except BaseExceptionGroup as group:
-            raise _first(group) from group
+            raise first_error(group) from group
 
     def update_amop(self, batch: Batch, owner: str) -> None:
         """Bring AMOP's inventory to what the carrier has applied in a batch."""
@@ -200,7 +200,7 @@ class Execution:
         credential = load_credential(self._database, self._vault, provider)
         if isinstance(credential, Denied):
             return credential
-        carrier = open_carrier(self._database, self._carriers, provider, credential)
+        carrier = self._door.open(provider, credential)
         try:
             return await probe(carrier, provider, self._settings.patience.outage)
         finally:
@@ -219,7 +219,7 @@ class Execution:
         bench = Workbench(
             database=self._database,
             attempt=attempt,
-            carrier=open_carrier(self._database, self._carriers, provider, credential),
+            carrier=self._door.open(provider, credential, change.priority),
             patience=self._settings.patience,
             devices={device.id: device for device in work},
             stopped=change.reason is not None,
@@ -239,7 +239,7 @@ def _load(database: Database, attempt: Attempt) -> tuple[BulkChange, ServiceProv
         return change, provider
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """The error that ended the others."""
     error: BaseException = group
     while isinstance(error, BaseExceptionGroup):

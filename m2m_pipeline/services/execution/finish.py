@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping
 
+from sqlalchemy import Connection
+
 from m2m_pipeline.domain.attempt import Attempt, OpenDevicesError
 from m2m_pipeline.domain.audit import AuditKind
+from m2m_pipeline.domain.change import BulkChange
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import BulkChangeStatus, DeviceStatus
 from m2m_pipeline.services.reporting import ResultDocument, fold
@@ -46,27 +49,45 @@ def finish(database: Database, attempt: Attempt, rejected: bool = False) -> Resu
                 f"Bulk change {change.id}: {unfinished} devices are open, so it has not ended. Nothing was guessed. "
                 "Re-execute all steps of the run: devices that are settled are not sent again."
             )
-        actor = f"run {attempt.owner}"
-        audit.write_endings(tx, change.id, actor)
         status = BulkChangeStatus.REJECTED if rejected else final_status(fold(tx, change).counts)
-        bulk_changes.end(tx, attempt, status)
-        ended = bulk_changes.find(tx, change.id)
-        assert ended is not None
-        document = fold(tx, ended)
-        audit.write(
-            tx,
-            AuditKind.BULK_CHANGE_ENDED,
-            tenant_id=change.tenant_id,
-            actor=actor,
-            outcome=status.value,
-            service_provider_id=change.service_provider_id,
-            bulk_change_id=change.id,
-            reason=change.reason,
-            message=change.message,
-            request={"counts": {name.value: count for name, count in document.counts.items()}},
-        )
-        bulk_changes.store_result(tx, attempt, document.model_dump(mode="json"))
-        return document
+        return _end(tx, attempt, change, status)
+
+
+@retrying_transient
+def finish_again(database: Database, attempt: Attempt) -> ResultDocument:
+    """Tell the end of a bulk change anew, after reconciliation has settled some of its devices.
+
+    Raises:
+        LeaseLostError: somebody else settles the bulk change.
+
+    """
+    with database.fenced(attempt) as tx:
+        change = bulk_changes.find(tx, attempt.bulk_change_id)
+        assert change is not None
+        return _end(tx, attempt, change, final_status(fold(tx, change).counts))
+
+
+def _end(tx: Connection, attempt: Attempt, change: BulkChange, status: BulkChangeStatus) -> ResultDocument:
+    actor = f"run {attempt.owner}"
+    audit.write_endings(tx, change.id, actor)
+    bulk_changes.end(tx, attempt, status)
+    ended = bulk_changes.find(tx, change.id)
+    assert ended is not None
+    document = fold(tx, ended)
+    audit.write(
+        tx,
+        AuditKind.BULK_CHANGE_ENDED,
+        tenant_id=change.tenant_id,
+        actor=actor,
+        outcome=status.value,
+        service_provider_id=change.service_provider_id,
+        bulk_change_id=change.id,
+        reason=change.reason,
+        message=change.message,
+        request={"counts": {name.value: count for name, count in document.counts.items()}},
+    )
+    bulk_changes.store_result(tx, attempt, document.model_dump(mode="json"))
+    return document
 
 
 @retrying_transient

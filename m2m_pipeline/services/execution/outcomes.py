@@ -45,10 +45,13 @@ def withdrawn(device: DeviceWork) -> Step:
     return _Stepper(device, None, None).to(DeviceStatus.PENDING, attempts=device.attempts - 1)
 
 
-def after_reading(device: DeviceWork, reading: DeviceReading | Refused, *, settled: bool) -> Step | None:
+def after_reading(
+    device: DeviceWork, reading: DeviceReading | Refused, *, settled: bool, over: bool = False
+) -> Step | None:
     """The state that a reading leads to, or None while the device may still be settling.
 
-    `settled`: the carrier has had its settle time since the call.
+    `settled`: the carrier has had its settle time since the call. `over`: the bulk change has ended and nothing is sent
+    any more, so a change that was not made is not going to be.
     """
     confirms = isinstance(reading, DeviceReading) and reading.shows(device.rate_plan, device.communication_plan)
     # A confirmed claim is told by the call's own entry and by AMOP's; any other reading is news.
@@ -66,18 +69,18 @@ def after_reading(device: DeviceWork, reading: DeviceReading | Refused, *, settl
     if not _shows_old_plan(device, reading):
         plans = f'rate plan "{reading.rate_plan}", communication plan "{reading.communication_plan}"'
         return step.to(DeviceStatus.REFUSED, ReasonCode.PLAN_CONFLICT, f"The carrier shows {plans}.")
-    return _not_applied(device, reading, step)
+    return _not_applied(device, reading, step, over=over)
 
 
-def _not_applied(device: DeviceWork, reading: DeviceReading, step: "_Stepper") -> Step:
+def _not_applied(device: DeviceWork, reading: DeviceReading, step: "_Stepper", *, over: bool) -> Step:
     """What follows when the carrier has had its time and the device is still on its old plan."""
-    if device.only_accepted:
+    if device.only_accepted and not over:
         message = "The carrier accepted the change (202) and has not made it yet."
         return step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, message)
-    if device.status is DeviceStatus.APPLIED:
+    if device.status is DeviceStatus.APPLIED or device.only_accepted:
         message = f'The carrier accepted the change but still shows the rate plan "{reading.rate_plan}".'
         return step.to(DeviceStatus.REFUSED, ReasonCode.ACCEPTED_NOT_APPLIED, message)
-    if device.attempts >= MAX_ATTEMPTS:
+    if device.attempts >= MAX_ATTEMPTS or over:
         message = f'After {device.attempts} attempts the carrier still shows the rate plan "{reading.rate_plan}".'
         return step.to(DeviceStatus.REFUSED, ReasonCode.ATTEMPTS_EXHAUSTED, message)
     return step.to(DeviceStatus.PENDING)

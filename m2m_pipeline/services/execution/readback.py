@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from math import ceil
 
 from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.domain.carrier import DeviceReading
@@ -19,13 +20,16 @@ PAGES_WORTH_IT = 3
 """Below so many devices, reading each costs no more than listing."""
 
 
-async def read_back(bench: Workbench, devices: Sequence[DeviceWork]) -> None:
-    """Settle `devices` by reading each: now, and where the old plan still shows, once more after the settle time."""
-    slow = await _read_each(bench, devices, settled=False)
+async def read_back(bench: Workbench, devices: Sequence[DeviceWork], *, over: bool = False) -> None:
+    """Settle `devices` by reading each: now, and where the old plan still shows, once more after the settle time.
+
+    `over`: their bulk change has ended; nothing is sent any more.
+    """
+    slow = await _read_each(bench, devices, settled=False, over=over)
     if slow:
         await bench.commit()
         await asyncio.sleep(bench.patience.settle)
-        await _read_each(bench, slow, settled=True)
+        await _read_each(bench, slow, settled=True, over=over)
     await bench.commit()
 
 
@@ -57,39 +61,51 @@ async def _confirm_by_pages(bench: Workbench, claimed: Sequence[DeviceWork]) -> 
 
 
 async def _confirm_since(bench: Workbench, since: datetime, left: dict[str, DeviceWork]) -> None:
-    """Take those of `left` that the list since a moment confirms, while a page costs less than reading them."""
+    """Take those of `left` that the list since a moment confirms, while a page costs less than reading them.
+
+    As many pages as `left` would fill are read at once; changes of others on the account may make it more.
+    """
     page = 1
     while page <= len(left):
-        answer = await bench.carrier.list_devices(since, page)
-        if isinstance(answer, Refused | Unreachable):
+        pages = range(page, page + ceil(len(left) / bench.carrier.capabilities.page_size))
+        answers = await asyncio.gather(*(bench.carrier.list_devices(since, number) for number in pages))
+        last = False
+        for answer in answers:
+            if isinstance(answer, Refused | Unreachable):
+                return
+            last = answer.last
+            for reading in answer.devices:
+                device = left.get(reading.iccid)
+                if device and reading.shows(device.rate_plan, device.communication_plan):
+                    _decide(bench, left.pop(reading.iccid), reading, settled=False)
+        if last:
             return
-        for reading in answer.devices:
-            device = left.get(reading.iccid)
-            if device and reading.shows(device.rate_plan, device.communication_plan):
-                _decide(bench, left.pop(reading.iccid), reading, settled=False)
-        if answer.last:
-            return
-        page += 1
+        page = pages.stop
 
 
-async def _read_each(bench: Workbench, devices: Sequence[DeviceWork], *, settled: bool) -> list[DeviceWork]:
+async def _read_each(bench: Workbench, devices: Sequence[DeviceWork], *, settled: bool, over: bool) -> list[DeviceWork]:
     """Read each device; those that may still be settling."""
 
     async def read(device: DeviceWork) -> DeviceWork | None:
         reading = await bench.carrier.read_device(device.iccid)
-        return device if _decide(bench, device, reading, settled=settled) else None
+        return device if _decide(bench, device, reading, settled=settled, over=over) else None
 
     return [device for device in await asyncio.gather(*map(read, devices)) if device]
 
 
 def _decide(
-    bench: Workbench, device: DeviceWork, reading: DeviceReading | Refused | Unreachable, *, settled: bool
+    bench: Workbench,
+    device: DeviceWork,
+    reading: DeviceReading | Refused | Unreachable,
+    *,
+    settled: bool,
+    over: bool = False,
 ) -> bool:
     """Take the move that a reading leads to; True where the device must be read again."""
     if isinstance(reading, Unreachable) or (isinstance(reading, Refused) and reading.scope is not Scope.DEVICE):
         bench.take(unknown(device, reading.answer.message or "The carrier could not be asked."))
         return False
-    step = after_reading(device, reading, settled=settled)
+    step = after_reading(device, reading, settled=settled, over=over)
     if step is not None:
         bench.take(step)
     return step is None

@@ -11,7 +11,7 @@ from m2m_pipeline.domain.change import DeviceWork, Step
 from m2m_pipeline.domain.outcome import Refused, Scope
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
-from m2m_pipeline.services.pacing import PacedCarrier
+from m2m_pipeline.services.paced import PacedCarrier
 from m2m_pipeline.storage import audit, bulk_changes, device_changes
 from m2m_pipeline.storage.database import Database, retrying_transient
 

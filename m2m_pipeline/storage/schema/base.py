@@ -3,13 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import (
-    BigInteger,
-    ForeignKeyConstraint,
-    MetaData,
-    Text,
-    text,
-)
+from sqlalchemy import BigInteger, Double, ForeignKeyConstraint, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase
 
@@ -45,6 +39,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {  # noqa: RUF012 -- SQLAlchemy's own declaration style
         str: Text,
         int: BigInteger,
+        float: Double,
         datetime: TIMESTAMP(timezone=True),
         dict[str, object]: JSONB,
     }

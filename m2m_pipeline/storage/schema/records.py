@@ -2,13 +2,8 @@
 
 from datetime import datetime
 
-from sqlalchemy import (
-    CheckConstraint,
-    ForeignKey,
-    Identity,
-    Index,
-    text,
-)
+from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Identity, Index, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from m2m_pipeline.domain.audit import AuditKind
@@ -52,8 +47,24 @@ class AuditEntry(Base):
 
 
 class CarrierGate(Base):
-    """The budget of one carrier account: the theoretical arrival time of the next call (GCRA)."""
+    """What is remembered of a carrier account (`domain.budget.Gate`). Times are seconds of the database's clock."""
 
     __tablename__ = "carrier_gate"
     account: Mapped[str] = mapped_column(primary_key=True)
-    next_call_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    next_call_at: Mapped[float] = mapped_column(server_default=text("0"))
+    pace: Mapped[float | None]
+    paced_at: Mapped[float] = mapped_column(server_default=text("0"))
+    recent: Mapped[list[bool]] = mapped_column(ARRAY(Boolean), server_default=text("'{}'"))
+    probe_at: Mapped[float | None]
+    waiting: Mapped[list[dict[str, object]]] = mapped_column(JSONB, server_default=text("'[]'"))
+
+
+class CarrierCall(Base):
+    """A call that was granted and has not ended: together, the account's calls in flight."""
+
+    __tablename__ = "carrier_call"
+    __table_args__ = (Index("ix_carrier_call_account", "account"),)
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    account: Mapped[str]
+    holder: Mapped[str]
+    ends_at: Mapped[float]

@@ -21,14 +21,24 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON m2m.audit_entr
 
 def upgrade() -> None:
     op.create_table(
+        "carrier_call",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("account", sa.Text(), nullable=False),
+        sa.Column("holder", sa.Text(), nullable=False),
+        sa.Column("ends_at", sa.Double(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_carrier_call")),
+        schema="m2m",
+    )
+    op.create_index("ix_carrier_call_account", "carrier_call", ["account"], unique=False, schema="m2m")
+    op.create_table(
         "carrier_gate",
         sa.Column("account", sa.Text(), nullable=False),
-        sa.Column(
-            "next_call_at",
-            postgresql.TIMESTAMP(timezone=True),
-            server_default=sa.text("clock_timestamp()"),
-            nullable=False,
-        ),
+        sa.Column("next_call_at", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("pace", sa.Double(), nullable=True),
+        sa.Column("paced_at", sa.Double(), server_default=sa.text("0"), nullable=False),
+        sa.Column("recent", postgresql.ARRAY(sa.Boolean()), server_default=sa.text("'{}'"), nullable=False),
+        sa.Column("probe_at", sa.Double(), nullable=True),
+        sa.Column("waiting", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
         sa.PrimaryKeyConstraint("account", name=op.f("pk_carrier_gate")),
         schema="m2m",
     )
@@ -347,4 +357,6 @@ def downgrade() -> None:
     op.drop_table("audit_entry", schema="m2m")
     op.drop_table("tenant", schema="m2m")
     op.drop_table("carrier_gate", schema="m2m")
+    op.drop_index("ix_carrier_call_account", table_name="carrier_call", schema="m2m")
+    op.drop_table("carrier_call", schema="m2m")
     op.execute("DROP FUNCTION m2m.refuse_change")

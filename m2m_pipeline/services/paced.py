@@ -1,0 +1,135 @@
+"""A carrier account whose every call is paced: the only way by which the services call a carrier."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from m2m_pipeline.domain.accounts import Credential, ServiceProvider, account_key
+from m2m_pipeline.domain.budget import PROBE_SECONDS, Limits
+from m2m_pipeline.domain.carrier import (
+    Capabilities,
+    Carrier,
+    Carriers,
+    DevicePage,
+    DeviceReading,
+    PlanChange,
+    RatePlanPage,
+)
+from m2m_pipeline.domain.outcome import Answer, ChangeOutcome, ReadFailure, Unreachable
+from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.services.pacing import Pacer, Permit
+from m2m_pipeline.storage.database import Database
+
+READ_ATTEMPTS = 4
+READ_BACKOFF_SECONDS = 0.5
+
+Said = TypeVar("Said")
+
+_SHUT = Unreachable(
+    Answer(message="The carrier has not answered for a while; no call was made."), ReasonCode.CARRIER_UNREACHABLE
+)
+
+
+MOST_WEIGHT = 8
+"""How many turns the most urgent run takes while an ordinary one takes one."""
+
+
+@dataclass(frozen=True, slots=True)
+class CarrierDoor:
+    """Opens carrier accounts, each under the budget that all processes share."""
+
+    database: Database
+    carriers: Carriers
+    probe_seconds: float = PROBE_SECONDS
+
+    def open(self, provider: ServiceProvider, credential: Credential, priority: int = 0) -> "PacedCarrier":
+        """The provider's account for the running event loop; to be closed by the caller.
+
+        `priority` above 0 takes more of the account's turns, up to `MOST_WEIGHT`.
+
+        Raises:
+            UnsupportedIntegrationError: no adapter serves the provider's integration type.
+
+        """
+        pacer = Pacer(
+            database=self.database,
+            account=account_key(provider.base_url, credential.username),
+            limits=Limits(provider.calls_per_second, provider.in_flight, self.probe_seconds),
+            weight=min(MOST_WEIGHT, 1 + max(0, priority)),
+        )
+        return PacedCarrier(self.carriers.open(provider, credential), pacer)
+
+
+class PacedCarrier:
+    """Reads take their own permit and are said again; a change is made once, with a permit that was taken before.
+
+    For a change that order matters: permit, then the commit of the intent, then the call.
+    """
+
+    def __init__(self, carrier: Carrier, pacer: Pacer) -> None:
+        self._carrier = carrier
+        self.pacer = pacer
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this carrier can do."""
+        return self._carrier.capabilities
+
+    async def change_plan(self, change: PlanChange, permit: Permit) -> ChangeOutcome:
+        """One change call, whose permit's moment has come. Never repeated here."""
+        return await self._call(lambda: self._carrier.change_plan(change), permit)
+
+    async def check_access(self) -> ReadFailure | None:
+        """Whether the account lets us in: None if it does."""
+        return await self._read(self._carrier.check_access)
+
+    async def read_device(self, iccid: str) -> DeviceReading | ReadFailure:
+        """Read one device."""
+        return await self._read(lambda: self._carrier.read_device(iccid))
+
+    async def list_devices(self, modified_since: datetime, page: int) -> DevicePage | ReadFailure:
+        """Read one page of the device list."""
+        return await self._read(lambda: self._carrier.list_devices(modified_since, page))
+
+    async def list_rate_plans(self, page: int) -> RatePlanPage | ReadFailure:
+        """Read one page of the rate plans."""
+        return await self._read(lambda: self._carrier.list_rate_plans(page))
+
+    async def close(self) -> None:
+        """Give permits and connections back."""
+        try:
+            await self.pacer.close()
+        finally:
+            await self._carrier.close()
+
+    async def _read(self, read: Callable[[], Coroutine[object, object, Said]]) -> Said | Unreachable:
+        """Reads change nothing: they may be said again, unless the account's breaker is open."""
+        answer: Said | Unreachable = _SHUT
+        for attempt in range(READ_ATTEMPTS):
+            if attempt and not _is_throttled(answer):
+                await asyncio.sleep(READ_BACKOFF_SECONDS * 2**attempt)
+            permits = await self.pacer.permits(1, probe=True)
+            if not permits:
+                return answer
+            await self.pacer.wait_for(permits[0])
+            answer = await self._call(read, permits[0])
+            if not isinstance(answer, Unreachable):
+                return answer
+        return answer
+
+    async def _call(self, call: Callable[[], Coroutine[object, object, Said]], permit: Permit) -> Said:
+        """One call; its permit is given back with what was said, whatever ends it."""
+        self.pacer.calls += 1
+        try:
+            said = await call()
+        except BaseException:
+            self.pacer.end(permit, None)
+            raise
+        self.pacer.end(permit, said)
+        return said
+
+
+def _is_throttled(answer: object) -> bool:
+    return isinstance(answer, Unreachable) and answer.throttled

@@ -1,0 +1,104 @@
+"""Settles what ended unknown: asks the carrier, lets AMOP follow, and tells the end of the bulk change anew.
+
+Nothing is ever sent from here: a change that was not made is reported, not repeated.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
+from m2m_pipeline.domain.attempt import Attempt
+from m2m_pipeline.services.execution import amop, finish
+from m2m_pipeline.services.execution.access import Denied, load_credential
+from m2m_pipeline.services.execution.devices import kept
+from m2m_pipeline.services.execution.execution import ExecutionSettings, first_error
+from m2m_pipeline.services.execution.readback import read_back
+from m2m_pipeline.services.execution.workbench import Workbench
+from m2m_pipeline.services.paced import CarrierDoor
+from m2m_pipeline.services.reporting import ResultDocument
+from m2m_pipeline.storage import accounts, bulk_changes, device_changes
+from m2m_pipeline.storage.database import Database
+from m2m_pipeline.storage.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What one pass over a provider came to, in devices; `bulk_changes` are the documents that were told anew."""
+
+    provider: str
+    settled: int
+    unknown: int  # still
+    bulk_changes: Sequence[ResultDocument]
+    denied: str | None = None  # why the carrier could not be asked
+
+
+class Reconciliation:
+    """Settling, one provider at a time."""
+
+    def __init__(self, database: Database, vault: Vault, door: CarrierDoor, settings: ExecutionSettings) -> None:
+        self._database = database
+        self._vault = vault
+        self._door = door
+        self._settings = settings
+
+    def providers(self) -> Sequence[ServiceProvider]:
+        """The service providers, of all tenants, that have devices to settle."""
+        with self._database.begin() as tx:
+            return accounts.list_unsettled(tx)
+
+    def settle(self, provider: ServiceProvider) -> Reconciled:
+        """Settle the provider's ended bulk changes as far as the carrier lets us.
+
+        Safe beside runs and other passes, since each bulk change is leased. Killed at any point, the next pass goes on.
+
+        Raises:
+            LeaseLostError: another pass took over; what was known before is committed.
+
+        """
+        before = self._count_unsettled(provider)
+        credential = load_credential(self._database, self._vault, provider)
+        if isinstance(credential, Denied):
+            return Reconciled(provider.name, 0, before, (), str(credential))
+        owner = f"reconcile-{secrets.token_hex(6)}"
+        documents: list[ResultDocument] = []
+        last = 0
+        while attempt := self._next(provider, owner, last):
+            last = attempt.bulk_change_id
+            documents.append(self._settle_one(provider, credential, attempt))
+        after = self._count_unsettled(provider)
+        return Reconciled(provider.name, before - after, after, documents)
+
+    def _settle_one(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> ResultDocument:
+        try:
+            asyncio.run(self._read_back(provider, credential, attempt))
+            unverified = provider.verify is VerifyMode.NONE
+            amop.update_amop(self._database, attempt, None, unverified=unverified)
+            return finish.finish_again(self._database, attempt)
+        except BaseExceptionGroup as group:
+            raise first_error(group) from group
+
+    async def _read_back(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> None:
+        with self._database.begin() as tx:
+            work = device_changes.load_unknown(tx, attempt.bulk_change_id)
+        bench = Workbench(
+            database=self._database,
+            attempt=attempt,
+            carrier=self._door.open(provider, credential),
+            patience=self._settings.patience,
+            devices={device.id: device for device in work},
+        )
+        try:
+            async with kept(bench, self._settings.lease_seconds):
+                await read_back(bench, work, over=True)
+        finally:
+            await bench.carrier.close()
+
+    def _next(self, provider: ServiceProvider, owner: str, after: int) -> Attempt | None:
+        with self._database.begin() as tx:
+            return bulk_changes.claim_unsettled(tx, provider.id, owner, self._settings.lease_seconds, after)
+
+    def _count_unsettled(self, provider: ServiceProvider) -> int:
+        with self._database.begin() as tx:
+            return device_changes.count_unsettled(tx, provider.id)

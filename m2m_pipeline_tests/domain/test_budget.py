@@ -1,0 +1,209 @@
+"""The budget of a carrier account, played through in simulated time."""
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import ceil
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from m2m_pipeline.domain.budget import (
+    AHEAD_SECONDS,
+    PROBE_SECONDS,
+    SILENT_IN_A_ROW,
+    Asking,
+    Gate,
+    Grant,
+    Limits,
+    Wait,
+    ask,
+    heard,
+    pace,
+    throttled,
+)
+
+
+@dataclass
+class Account:
+    """Runs that always want more calls, in a time that only moves from event to event."""
+
+    limits: Limits
+    groups: dict[str, int]
+    seed: int = 0
+    latency: tuple[float, float] = (0.05, 0.3)
+    gate: Gate = field(default_factory=Gate)
+    now: float = 1000.0
+    moments: list[float] = field(default_factory=list[float])
+    share: Counter[str] = field(default_factory=Counter[str])
+    most_in_flight: int = 0
+    dead: frozenset[str] = frozenset()
+
+    def play(self, seconds: float) -> None:
+        rng = random.Random(self.seed)  # noqa: S311 -- a reproducible play, not a secret
+        events = [(self.now, number, name) for number, name in enumerate(self.groups)]
+        ends: list[float] = []
+        number = len(events)
+        until = self.now + seconds
+        while events and events[0][0] < until:
+            self.now, _, name = heapq.heappop(events)
+            ends = [end for end in ends if end > self.now]
+            self.gate, answer = ask(self.gate, self.limits, Asking(name, self.groups[name]), len(ends), self.now)
+            back_at = self.now + 0.005
+            if isinstance(answer, Wait):
+                back_at = self.now + answer.seconds + rng.uniform(0, 0.01)
+            else:
+                starts = [answer.first_at + place * answer.spacing for place in range(answer.calls)]
+                ends += [start + rng.uniform(*self.latency) for start in starts]
+                self.moments += starts
+                self.share[name] += answer.calls
+            self.most_in_flight = max(self.most_in_flight, len(ends))
+            number += 1
+            if name not in self.dead:
+                heapq.heappush(events, (back_at, number, name))
+
+
+def calls_in_any_second(moments: list[float]) -> int:
+    ordered = sorted(moments)
+    first = most = 0
+    for last, moment in enumerate(ordered):
+        while ordered[first] <= moment - 1.0:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+LIMITS = st.builds(Limits, st.sampled_from([1.0, 5.0, 7.5, 50.0, 500.0]), st.integers(1, 300))
+
+
+@given(LIMITS, st.integers(1, 6), st.integers(1, 60), st.integers(0, 10**6))
+@settings(max_examples=60, deadline=None)
+def test_no_number_of_runs_exceeds_the_calls_a_second_or_the_calls_in_flight(
+    limits: Limits, runs: int, group: int, seed: int
+) -> None:
+    account = Account(limits, {f"run-{n}": group for n in range(runs)}, seed)
+
+    account.play(12)
+
+    assert calls_in_any_second(account.moments) <= ceil(limits.calls_per_second)
+    assert account.most_in_flight <= limits.in_flight
+
+
+@pytest.mark.parametrize(("rate", "in_flight", "group"), [(5.0, 5, 1), (50.0, 50, 5), (500.0, 300, 50)])
+@pytest.mark.parametrize("runs", [1, 4])
+def test_the_budget_is_used_and_shared_evenly(rate: float, in_flight: int, group: int, runs: int) -> None:
+    account = Account(Limits(rate, in_flight), {f"run-{n}": group for n in range(runs)})
+
+    account.play(60)
+
+    assert len(account.moments) >= 0.95 * rate * 60
+    assert min(account.share.values()) >= 0.8 * len(account.moments) / runs
+
+
+def test_a_run_with_twice_the_group_gets_twice_the_calls() -> None:
+    account = Account(Limits(50.0, 50), {"urgent": 10, "ordinary": 5})
+
+    account.play(60)
+
+    assert account.share["urgent"] / account.share["ordinary"] == pytest.approx(2.0, rel=0.15)
+
+
+def test_a_run_that_died_in_the_queue_does_not_hold_the_others_up() -> None:
+    account = Account(Limits(50.0, 50), {"alive": 5, "dead": 5}, dead=frozenset({"dead"}))
+
+    account.play(30)
+
+    assert account.share["alive"] >= 0.9 * 50 * 30
+
+
+def grants(gate: Gate, limits: Limits, times: list[float], *, probe: bool = False) -> Iterator[Grant | Wait]:
+    for now in times:
+        gate, answer = ask(gate, limits, Asking("run", 1, probe), 0, now)
+        yield answer
+
+
+def test_a_permit_never_lies_far_in_the_future() -> None:
+    gate = Gate(next_call_at=100.0)
+
+    (answer,) = grants(gate, Limits(5.0, 1), [100.0 - 2 * AHEAD_SECONDS])
+
+    assert isinstance(answer, Wait)
+    assert answer.seconds == pytest.approx(AHEAD_SECONDS)
+
+
+def test_a_refusal_at_the_limit_lets_everybody_rest_as_long_as_the_carrier_says() -> None:
+    limits = Limits(5.0, 5)
+
+    gate = throttled(Gate(), limits, 100.0, retry_after=30.0)
+
+    assert all(isinstance(answer, Wait) for answer in grants(gate, limits, [100.0, 115.0, 129.0]))
+    assert isinstance(next(grants(gate, limits, [130.0])), Grant)
+
+
+def test_several_refusals_in_one_moment_slow_the_account_down_once() -> None:
+    limits = Limits(100.0, 5)
+    gate = Gate()
+    for _ in range(10):
+        gate = throttled(gate, limits, 100.0)
+
+    assert pace(gate, limits, 100.0) == pytest.approx(70.0)
+
+
+def test_the_rate_finds_its_way_back() -> None:
+    limits = Limits(100.0, 5)
+    gate = throttled(Gate(), limits, 100.0)
+
+    rates = [pace(gate, limits, 100.0 + seconds) for seconds in (0, 10, 29, 60)]
+
+    assert rates == pytest.approx([70.0, 80.0, 99.0, 100.0])
+
+
+def test_the_breaker_opens_after_calls_in_a_row_without_an_answer() -> None:
+    limits = Limits(5.0, 5)
+
+    almost = heard(Gate(), limits, [True] * (SILENT_IN_A_ROW - 1), 100.0)
+    opened = heard(almost, limits, [True], 100.0)
+
+    assert almost.probe_at is None
+    assert opened.probe_at == 100.0 + PROBE_SECONDS
+
+
+def test_the_breaker_opens_when_most_calls_get_no_answer() -> None:
+    limits = Limits(5.0, 5)
+
+    assert heard(Gate(), limits, [*[True, True, False] * 4, True, True], 100.0).probe_at is not None
+
+
+def test_trouble_with_one_call_in_five_does_not_open_the_breaker() -> None:
+    limits = Limits(5.0, 5)
+
+    assert heard(Gate(), limits, [True, False, False, False, False] * 40, 100.0).probe_at is None
+
+
+def test_an_open_breaker_lets_one_probe_through_in_ten_seconds_and_no_change() -> None:
+    limits = Limits(5.0, 5)
+    gate = heard(Gate(), limits, [True] * SILENT_IN_A_ROW, 100.0)
+    times = [100.0 + tenth / 10 for tenth in range(350)]
+
+    probes = [
+        now
+        for now, answer in zip(times, grants(gate, limits, times, probe=True), strict=True)
+        if isinstance(answer, Grant)
+    ]
+    changes = [answer for answer in grants(gate, limits, times) if isinstance(answer, Grant)]
+
+    assert probes == [110.0, 120.0, 130.0]
+    assert changes == []
+
+
+def test_the_first_answer_closes_the_breaker() -> None:
+    limits = Limits(5.0, 5)
+    gate = heard(Gate(), limits, [True] * SILENT_IN_A_ROW, 100.0)
+
+    closed = heard(heard(gate, limits, [True], 110.0), limits, [False], 120.0)
+
+    assert closed.probe_at is None
+    assert isinstance(next(grants(closed, limits, [120.0])), Grant)
