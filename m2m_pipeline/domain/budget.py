@@ -23,9 +23,10 @@ FORGOTTEN_SECONDS = 1.5
 """A run that has not come back for its turn is passed over after the grace, and forgotten after this time: it died."""
 
 SLOWDOWN = 0.7
-RECOVERY_SHARE = 0.01
-"""The carrier says that it is over its limit: the account goes on at 70 %, then faster by 1 % of the configured rate
-each second. A limit that was lowered for good is approached from below, at the price of a refused call a minute."""
+RECOVERY_SECONDS = 20.0
+"""The carrier says that it is over its limit: the account goes on at 70 %, and finds its way back, first slowly and then
+faster: at its old rate after 13 s, at twice the lowered rate after 20 s, at ten times after a minute. A limit that was
+lowered for good is so met again every quarter of a minute, at the price of a few refused calls."""
 
 SAME_SLOWDOWN_SECONDS = 1.0
 """Refusals so close together are about the same moment: calls that were in flight when the first was heard."""
@@ -96,8 +97,8 @@ def pace(gate: Gate, limits: Limits, now: float) -> float:
     """The account's rate now, calls/s: as configured, or what the carrier taught us and the recovery since."""
     if gate.pace is None:
         return limits.calls_per_second
-    recovered = limits.calls_per_second * RECOVERY_SHARE * max(0.0, now - gate.paced_at)
-    return min(limits.calls_per_second, gate.pace + recovered)
+    recovered = 1 + (max(0.0, now - gate.paced_at) / RECOVERY_SECONDS) ** 2
+    return min(limits.calls_per_second, gate.pace * recovered)
 
 
 @dataclass(frozen=True, slots=True)

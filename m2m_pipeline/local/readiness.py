@@ -42,6 +42,8 @@ def missing_at_daemon(client: httpx.Client, url: str, since: float) -> str | Non
     except httpx.HTTPError as error:
         return f"no answer from the webserver about it: {error}"
     health = _Reply.model_validate_json(response.content).data
+    if health is None:
+        return f"the webserver answers with errors: {response.text}"
     for location in health.workspaceOrError.locationEntries:
         found = location.locationOrLoadError
         if found is not None and found.message is not None:
@@ -106,4 +108,4 @@ class _Health(BaseModel):
 
 
 class _Reply(BaseModel):
-    data: _Health
+    data: _Health | None = None

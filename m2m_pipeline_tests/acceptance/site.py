@@ -37,7 +37,7 @@ BARRED = "barred"
 
 ASSET = dg.AssetKey("bulk_changes")
 M2M = Path(sys.executable).with_name("m2m")
-_PATIENCE = 240.0
+_PATIENCE = 100.0
 """Of a machine that has other things to do; what is waited for comes within seconds on one that has not."""
 
 _Found = TypeVar("_Found")

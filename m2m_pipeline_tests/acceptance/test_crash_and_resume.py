@@ -68,6 +68,8 @@ def resumed(site: Site, crashed: Sequence[Crashed]) -> Sequence[Afterwards]:
     document = site.document(partly.id)
     still_open = document.total - document.settled
     partly_run = site.finished(site.reexecute(partly.run_id, "ALL_STEPS"))
+    print(site.finished(whole_run).status, site.document(whole.id), [r for r in site.sql("select iccid,status,attempts,sent_at from m2m.device_change where bulk_change_id=%s",whole.id)])
+    for e in site.events(whole_run): print(e.step_key, e.message or e.user_message, str(e.dagster_event.event_specific_data)[:1500] if e.dagster_event and "FAIL" in e.dagster_event.event_type_value else "")
     return [
         Afterwards(None, "", 0, site.finished(whole_run), site.ended(whole.id, whole.account)),
         Afterwards(failed, document.status, still_open, partly_run, site.ended(partly.id, partly.account)),

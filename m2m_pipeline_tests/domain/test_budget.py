@@ -156,9 +156,9 @@ def test_the_rate_finds_its_way_back() -> None:
     limits = Limits(100.0, 5)
     gate = throttled(Gate(), limits, 100.0)
 
-    rates = [pace(gate, limits, 100.0 + seconds) for seconds in (0, 10, 29, 60)]
+    rates = [pace(gate, limits, 100.0 + seconds) for seconds in (0, 10, 20, 60)]
 
-    assert rates == pytest.approx([70.0, 80.0, 99.0, 100.0])
+    assert rates == pytest.approx([70.0, 87.5, 100.0, 100.0])
 
 
 def test_the_breaker_opens_after_calls_in_a_row_without_an_answer() -> None:

@@ -28,9 +28,9 @@ LONGEST_BODY = 10
 def definitions(monkeypatch: pytest.MonkeyPatch) -> dg.Definitions:
     # The database is not asked while definitions load.
     monkeypatch.setenv("M2M_DATABASE_URL", "postgresql+psycopg://m2m:none@127.0.0.1:1/m2m")
-    from m2m_pipeline.definitions import build_definitions  # noqa: PLC0415 - reads the environment
+    from m2m_pipeline.definitions import defs  # noqa: PLC0415 - reads the environment
 
-    return build_definitions(5)
+    return defs
 
 
 # Dagster itself hands its beta parameter on where it attaches a job to its sensor.

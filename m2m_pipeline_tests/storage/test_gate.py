@@ -1,70 +1,89 @@
-"""The budget of an account: one row, by which every process paces its calls."""
+"""The budget of an account: one row, on which every process decides under its lock."""
 
-import time
+import threading
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from dataclasses import replace
 
-import pytest
 from sqlalchemy import text
 
+from m2m_pipeline.domain.budget import Gate, Grant, Turn
 from m2m_pipeline.storage import gate
 from m2m_pipeline_tests.storage.conftest import Stock
 
-SPACING = 0.05
 
-
-def moment(stock: Stock, account: str = "a", calls: int = 1, spacing: float = SPACING) -> float:
-    """When the reserved call may leave, by the database's clock."""
+def begin(stock: Stock, calls: int, account: str = "a") -> list[int]:
     with stock.database.begin() as tx:
-        delay = gate.reserve(tx, account, calls, spacing)
-        now = tx.execute(text("SELECT extract(epoch FROM clock_timestamp())")).scalar_one()
-    return float(now) + float(delay)
+        now = gate.lock(tx, account).now
+        return list(gate.begin_calls(tx, account, "run", Grant(calls, now, 0.1)))
 
 
-def test_reservations_from_many_threads_are_never_denser_than_the_rate(stock: Stock) -> None:
+def in_flight(stock: Stock, account: str = "a") -> int:
+    with stock.database.begin() as tx:
+        return gate.lock(tx, account).in_flight
+
+
+def test_an_account_that_was_never_used_may_call_at_once(stock: Stock) -> None:
+    with stock.database.begin() as tx:
+        locked = gate.lock(tx, "new")
+
+    assert locked.gate == Gate()
+    assert locked.in_flight == 0
+
+
+def test_the_gate_is_found_as_it_was_left(stock: Stock) -> None:
+    left = Gate(12.5, 3.5, 11.0, (True, False, True), 99.0, (Turn("run-1", 10.0, 10.5), Turn("run-2", 11.0, 11.5)))
+
+    with stock.database.begin() as tx:
+        gate.lock(tx, "a")
+        gate.store(tx, "a", left)
+
+    with stock.database.begin() as tx:
+        assert gate.lock(tx, "a").gate == left
+
+
+def test_calls_in_flight_are_those_that_began_and_have_not_ended(stock: Stock) -> None:
+    begun = begin(stock, 3)
+    begin(stock, 1, account="other")
+
+    with stock.database.begin() as tx:
+        gate.lock(tx, "a")
+        ended = gate.end_calls(tx, [begun[0], begun[0] + 10_000])
+
+    assert ended == 1
+    assert in_flight(stock) == 2
+
+
+def test_the_calls_of_a_process_that_died_do_not_hold_their_places_for_ever(stock: Stock) -> None:
+    begin(stock, 2)
+
+    with stock.database.begin() as tx:
+        tx.execute(text("UPDATE m2m.carrier_call SET ends_at = extract(epoch FROM clock_timestamp()) - 1"))
+
+    assert in_flight(stock) == 0
+
+
+def test_decisions_about_one_account_are_made_one_after_the_other(stock: Stock) -> None:
+    def decide(_: int) -> None:
+        with stock.database.begin() as tx:
+            known = gate.lock(tx, "a").gate
+            gate.store(tx, "a", replace(known, next_call_at=known.next_call_at + 1))
+
     with ThreadPoolExecutor(4) as pool:
-        moments = sorted(pool.map(moment, [stock] * 40))
+        list(pool.map(decide, range(40)))
 
-    assert all(second - first >= SPACING * 0.8 for first, second in pairwise(moments))
-    assert moments[-1] - moments[0] >= 39 * SPACING * 0.99
-    assert moments[-1] - moments[0] <= 39 * SPACING + 1.0
-
-
-def test_a_group_takes_the_room_of_its_calls(stock: Stock) -> None:
-    first, second = moment(stock, calls=10), moment(stock)
-    assert second - first == pytest.approx(10 * SPACING, abs=0.03)
-
-
-def test_the_first_call_leaves_at_once_and_an_idle_account_saves_nothing_up(stock: Stock) -> None:
     with stock.database.begin() as tx:
-        assert gate.reserve(tx, "a", 1, 60.0) == pytest.approx(0, abs=0.01)
-        tx.execute(text("UPDATE m2m.carrier_gate SET next_call_at = clock_timestamp() - interval '1 hour'"))
-    first, second = moment(stock), moment(stock)
-    assert second - first == pytest.approx(SPACING, abs=0.03)
+        assert gate.lock(tx, "a").gate.next_call_at == 40
 
 
-def test_accounts_do_not_wait_for_each_other(stock: Stock) -> None:
+def test_another_account_is_not_waited_for(stock: Stock) -> None:
+    decided = threading.Event()
+
+    def decide() -> None:
+        with stock.database.begin() as tx:
+            gate.lock(tx, "b")
+        decided.set()
+
     with stock.database.begin() as tx:
-        gate.reserve(tx, "a", 1000, 1.0)
-        assert gate.reserve(tx, "b", 1, 1.0) == pytest.approx(0, abs=0.01)
-
-
-def test_a_hold_keeps_everybody_back(stock: Stock) -> None:
-    before = moment(stock)
-    with stock.database.begin() as tx:
-        gate.hold(tx, "a", 5.0)
-    assert moment(stock) - before >= 4.9
-
-
-def test_a_shorter_hold_shortens_nothing(stock: Stock) -> None:
-    moment(stock)
-    with stock.database.begin() as tx:
-        gate.hold(tx, "a", 5.0)
-        gate.hold(tx, "a", 0.1)
-    assert moment(stock) - time.time() >= 4.5
-
-
-def test_a_hold_of_an_account_that_never_called_is_kept_too(stock: Stock) -> None:
-    with stock.database.begin() as tx:
-        gate.hold(tx, "new", 5.0)
-    assert moment(stock, "new") - time.time() >= 4.5
+        gate.lock(tx, "a")
+        threading.Thread(target=decide).start()
+        assert decided.wait(10)
