@@ -24,7 +24,7 @@ FORGOTTEN_SECONDS = 1.5
 
 SLOWDOWN = 0.7
 RECOVERY_SECONDS = 20.0
-"""The carrier says that it is over its limit: the account goes on at 70 %, and finds its way back, first slowly and then
+"""The carrier says that it is over its limit: the account goes on at 70 %, and finds its way back, slowly, then
 faster: at its old rate after 13 s, at twice the lowered rate after 20 s, at ten times after a minute. A limit that was
 lowered for good is so met again every quarter of a minute, at the price of a few refused calls."""
 

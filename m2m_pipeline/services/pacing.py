@@ -61,7 +61,9 @@ class Pacer:
     _holder: str = field(default_factory=lambda: secrets.token_hex(8))
     _demands: deque[_Demand] = field(default_factory=deque[_Demand])
     _ended: list[_End] = field(default_factory=list["_End"])
+    _given: set[int] = field(default_factory=set[int])  # permits whose call has not ended
     _server: asyncio.Task[None] | None = None
+    _asking: asyncio.Task[tuple[Grant | Wait, Sequence[int], float]] | None = None
     _reporter: asyncio.Task[None] | None = None
 
     @property
@@ -88,16 +90,20 @@ class Pacer:
     def end(self, permit: Permit, outcome: ChangeOutcome | ReadFailure | object) -> None:
         """The permit's call has ended with `outcome`, or was not made (None). Its place is free for another."""
         throttled = outcome if isinstance(outcome, Unreachable) and outcome.throttled else None
+        self._given.discard(permit.id)
         self._ended.append(_End(permit.id, _is_silent(outcome), throttled))
         if self._reporter is None or self._reporter.done():
             self._reporter = asyncio.create_task(self._report_soon())
 
     async def close(self) -> None:
-        """Report what has ended; permits that were never used are free at once."""
+        """Report what has ended; permits that were never used are free at once. No call is in flight any more."""
         if self._server:
             self._server.cancel()
-        if self._ended:
-            await asyncio.to_thread(self._report, self._take_ended())
+        if self._asking:  # what it is being given now is free too
+            await asyncio.gather(self._asking, return_exceptions=True)
+        if self._ended or self._given:
+            await asyncio.to_thread(self._report, self._take_ended(), tuple(self._given))
+            self._given.clear()
 
     async def _serve(self) -> None:
         """Ask for everybody who waits here, as one: the account sees one run, and one transaction at a time."""
@@ -106,7 +112,8 @@ class Pacer:
             wanted = min(self.group, sum(demand.calls for demand in self._demands))
             probe = any(demand.probe for demand in self._demands)
             try:
-                answer, ids, delay = await asyncio.to_thread(self._ask, wanted, probe, self._take_ended())
+                self._asking = asyncio.create_task(self._ask_and_note(wanted, probe, self._take_ended()))
+                answer, ids, delay = await asyncio.shield(self._asking)
             except Exception as error:  # noqa: BLE001 -- whoever waits gets it
                 while self._demands:
                     self._demands.popleft().granted.set_exception(error)
@@ -122,6 +129,13 @@ class Pacer:
             else:
                 await asyncio.sleep(answer.seconds)
                 waited = answer.open_
+
+    async def _ask_and_note(
+        self, wanted: int, probe: bool, ended: Sequence[_End]
+    ) -> tuple[Grant | Wait, Sequence[int], float]:
+        answer, ids, delay = await asyncio.to_thread(self._ask, wanted, probe, ended)
+        self._given.update(ids)
+        return answer, ids, delay
 
     def _hand_out(self, permits: list[Permit], waiting: Sequence[_Demand]) -> None:
         """Give permits to those who wait, the first first."""
@@ -157,10 +171,10 @@ class Pacer:
             return answer, gate.begin_calls(tx, self.account, self._holder, answer), answer.first_at - locked.now
 
     @retrying_transient
-    def _report(self, ended: Sequence[_End]) -> None:
+    def _report(self, ended: Sequence[_End], unused: Sequence[int] = ()) -> None:
         with self.database.begin() as tx:
             locked = gate.lock(tx, self.account)
-            gate.end_calls(tx, [end.permit_id for end in ended])
+            gate.end_calls(tx, [*(end.permit_id for end in ended), *unused])
             gate.store(tx, self.account, self._after(locked, ended))
 
     def _after(self, locked: gate.LockedGate, ended: Sequence[_End]) -> budget.Gate:

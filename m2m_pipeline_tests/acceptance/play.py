@@ -100,7 +100,11 @@ class Play:
         account = self._site.account(ProviderSettings(base_url=gateway.url))
         bulk_change_id = self._submit("back", account)
         started = "SELECT 1 FROM m2m.bulk_change WHERE id = %s AND status = 'PROCESSING'"
-        eventually(lambda: self._site.sql(started, bulk_change_id) or None, "the run that waits for the carrier")
+        eventually(
+            lambda: self._site.sql(started, bulk_change_id) or None,
+            "the run that waits for the carrier",
+            lambda: self._site.story(bulk_change_id),
+        )
         gateway.open()
 
     def amop_refuses_one_row(self) -> None:

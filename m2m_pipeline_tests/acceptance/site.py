@@ -37,17 +37,17 @@ BARRED = "barred"
 
 ASSET = dg.AssetKey("bulk_changes")
 M2M = Path(sys.executable).with_name("m2m")
-_PATIENCE = 100.0
+_PATIENCE = 240.0
 """Of a machine that has other things to do; what is waited for comes within seconds on one that has not."""
 
 _Found = TypeVar("_Found")
 
 
-def eventually(look: Callable[[], _Found | None], what: str) -> _Found:
-    """What `look` finds, as soon as it finds something."""
+def eventually(look: Callable[[], _Found | None], what: str, told: Callable[[], object] = str) -> _Found:
+    """What `look` finds, as soon as it finds something; if it never does, `told` says what there is instead."""
     deadline = time.monotonic() + _PATIENCE
     while (found := look()) is None:
-        assert time.monotonic() < deadline, f"{what}: not within {_PATIENCE:g} s"
+        assert time.monotonic() < deadline, f"{what}: not within {_PATIENCE:g} s; {told()}"
         time.sleep(0.1)
     return found
 
@@ -184,7 +184,8 @@ class Site:
 
     def ended(self, bulk_change_id: int, account: Account) -> Ended:
         """Wait for the end of a bulk change and of its runs; what they left behind."""
-        eventually(lambda: self._over(bulk_change_id), f"the end of bulk change {bulk_change_id}")
+        what = f"the end of bulk change {bulk_change_id}"
+        eventually(lambda: self._over(bulk_change_id), what, lambda: self.story(bulk_change_id))
         return Ended(
             account=account,
             document=self.document(bulk_change_id),
@@ -197,6 +198,20 @@ class Site:
         if self.document(bulk_change_id).status not in ENDED_BULK_CHANGES:
             return None
         return all(record.dagster_run.is_finished for record in self.runs(bulk_change_id)) or None
+
+    def story(self, bulk_change_id: int) -> str:
+        """How far a bulk change is, and what its runs came to: for whoever reads why a test has failed."""
+        runs = [
+            f"run {record.dagster_run.run_id} {record.dagster_run.status}: {failures or 'no failure'}"
+            for record in self.runs(bulk_change_id)
+            for failures in [[str(entry.dagster_event) for entry in self.failures(record.dagster_run.run_id)]]
+        ]
+        return "\n".join([str(self.document(bulk_change_id)), *runs])
+
+    def failures(self, run_id: str) -> Sequence[dg.EventLogEntry]:
+        """The events of a run that tell of a failure."""
+        kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
+        return self.instance.all_logs(run_id, of_type=kinds)
 
     def evidence(self, bulk_change_id: int, account: Account) -> Evidence:
         """What a bulk change has left behind, the ledger's part reduced to its account."""
@@ -266,7 +281,8 @@ class Site:
         now = time.time()
 
         def look() -> bool | None:
-            (sensor,) = self.instance.all_instigator_state()
+            states = self.instance.all_instigator_state()
+            (sensor,) = [state for state in states if state.instigator_name == "dispatch_bulk_changes"]
             ticks = self.instance.get_ticks(sensor.instigator_origin_id, sensor.selector_id, limit=3)
             return any(tick.timestamp > now and tick.is_completed for tick in ticks) or None
 

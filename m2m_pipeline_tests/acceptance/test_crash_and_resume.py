@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import dagster as dg
 import pytest
 
-from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests import invariants
 from m2m_pipeline_tests.acceptance.site import NEW, Account, Ended, Site, eventually
@@ -19,8 +18,6 @@ pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 DEVICES, BATCH_SIZE = 8, 4
 UNHEARD = 2
 """The place of the device whose call is carried out and never answered: there the run stands when it is killed."""
-
-ONE_CALL_AT_A_TIME = ProviderSettings(in_flight=1)
 
 
 @dataclass
@@ -49,7 +46,7 @@ def crashed(site: Site) -> Sequence[Crashed]:
     """Two bulk changes whose runs were killed, and whose leases have run out."""
     both = [_submitted(site), _submitted(site)]
     for one in both:
-        eventually(lambda one=one: site.puts(one.account) > UNHEARD or None, "the call that is not answered")
+        eventually(lambda one=one: site.puts(one.account) == BATCH_SIZE or None, "the first batch at the carrier")
         one.run_id = site.runs(one.id)[0].dagster_run.run_id
         os.kill(_worker(site, one.run_id), signal.SIGKILL)
         site.control.stop(one.silence)
@@ -68,8 +65,6 @@ def resumed(site: Site, crashed: Sequence[Crashed]) -> Sequence[Afterwards]:
     document = site.document(partly.id)
     still_open = document.total - document.settled
     partly_run = site.finished(site.reexecute(partly.run_id, "ALL_STEPS"))
-    print(site.finished(whole_run).status, site.document(whole.id), [r for r in site.sql("select iccid,status,attempts,sent_at from m2m.device_change where bulk_change_id=%s",whole.id)])
-    for e in site.events(whole_run): print(e.step_key, e.message or e.user_message, str(e.dagster_event.event_specific_data)[:1500] if e.dagster_event and "FAIL" in e.dagster_event.event_type_value else "")
     return [
         Afterwards(None, "", 0, site.finished(whole_run), site.ended(whole.id, whole.account)),
         Afterwards(failed, document.status, still_open, partly_run, site.ended(partly.id, partly.account)),
@@ -129,7 +124,7 @@ def test_re_executing_a_finished_change_does_nothing_and_says_so(resumed: Sequen
 
 
 def _submitted(site: Site) -> Crashed:
-    account = site.account(ONE_CALL_AT_A_TIME)
+    account = site.account()
     silence = site.control.start(Rule(name="applied_then_silence", iccids=frozenset({account.iccids[UNHEARD]})))
     return Crashed(account, site.submit(account, account.iccids[:DEVICES], batch_size=BATCH_SIZE), silence)
 

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 from collections.abc import Generator
@@ -15,14 +14,11 @@ import httpx
 import psutil
 import psycopg
 import pytest
-from cryptography.fernet import Fernet
 
 import m2m_pipeline
-from m2m_pipeline.local.databases import Databases, external_databases
 from m2m_pipeline.local.errors import LocalServiceError
-from m2m_pipeline.local.postgres import EmbeddedPostgres
 from m2m_pipeline.local.services import LocalOptions, LocalServices
-from m2m_pipeline.local.state import Addresses, RunningServices, encryption_keys, exclusive, running_services
+from m2m_pipeline.local.state import running_services
 from m2m_pipeline_tests.local.waiting import alive, text_of, wait_until
 
 _ROOT = Path(m2m_pipeline.__file__).parent.parent
@@ -232,54 +228,6 @@ def test_a_service_that_dies_during_the_start_ends_it_with_the_end_of_its_log(
     ):
         pass
     assert set(psutil.Process().children()) <= before
-
-
-def test_an_unreachable_database_of_the_operator_is_named_without_its_password(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(_ROOT)
-    monkeypatch.setenv("M2M_DATABASE_URL", "postgresql+psycopg://me:secret@127.0.0.1:1/mine")
-    options = LocalOptions(state_dir=tmp_path, simulator_arguments=None)
-    with pytest.raises(
-        LocalServiceError, match=r"M2M_DATABASE_URL .*me:\*\*\*@127.0.0.1:1/mine: no connection"
-    ) as caught:
-        LocalServices(options).__enter__()
-    assert "secret" not in str(caught.value)
-
-
-def test_the_operators_database_is_used_and_dagsters_made_beside_it(
-    monkeypatch: pytest.MonkeyPatch, postgres_server: EmbeddedPostgres, empty_database_url: str
-) -> None:
-    monkeypatch.delenv("M2M_DAGSTER_DATABASE_URL", raising=False)
-    beside = empty_database_url.rpartition("/")[2] + "_dagster"
-    try:
-        for _time in range(2):
-            found = external_databases(empty_database_url.replace("+psycopg", ""))
-            assert found == Databases(business=empty_database_url, dagster=postgres_server.dagster_url(beside))
-            assert postgres_server.has_database(beside)
-    finally:
-        postgres_server.drop_database(beside)
-    monkeypatch.setenv("M2M_DAGSTER_DATABASE_URL", postgres_server.url("theirs"))
-    assert external_databases(empty_database_url).dagster == postgres_server.dagster_url("theirs")
-
-
-def test_what_the_state_directory_keeps_is_for_its_owner_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("M2M_ENCRYPTION_KEYS", raising=False)
-    state = tmp_path / "new"
-    services = RunningServices(1, Addresses("a", "b", None), {"M2M_ENCRYPTION_KEYS": "k"})
-    assert running_services(state) is None
-    with exclusive(state):
-        key = encryption_keys(state)
-        Fernet(key)
-        assert encryption_keys(state) == key
-        services.write(state)
-        assert running_services(state) == services
-        for name in ("encryption.key", "services.json"):
-            assert stat.S_IMODE((state / name).stat().st_mode) == 0o600
-    assert stat.S_IMODE(state.stat().st_mode) == 0o700
-    assert not (state / "services.json").exists()
-    monkeypatch.setenv("M2M_ENCRYPTION_KEYS", "theirs")
-    assert encryption_keys(state) == "theirs"
 
 
 def test_without_the_projects_files_the_error_says_where_they_were_sought(

@@ -1,0 +1,105 @@
+"""What ended unknown is settled later: by asking, never by sending."""
+
+from m2m_pipeline.simulator.documents import Drift
+from m2m_pipeline.simulator.scenarios import Rule
+from m2m_pipeline_tests import invariants
+from m2m_pipeline_tests.services.conftest import MakeWorld
+from m2m_pipeline_tests.world import NEW, THIRD, Options, World
+
+
+def end_unknown(world: World, *, applied: bool) -> int:
+    """A bulk change that ends while the carrier does not answer: whether it made the changes, nobody knows."""
+    bulk_change_id = world.submit(batch_size=10).bulk_change_id
+    (batch,) = world.prepare(bulk_change_id)
+    world.trouble(Rule(name="applied_then_reset", methods=frozenset({"PUT"}), applied=applied))
+    world.trouble(Rule(name="outage", methods=frozenset({"GET"})))
+    world.drive(batch)
+    assert world.services.execution.finalize(bulk_change_id, "run-1").status == "PARTIAL"
+    world.control.stop_all()
+    return bulk_change_id
+
+
+def test_a_change_that_was_made_is_confirmed_and_amop_follows(make_world: MakeWorld) -> None:
+    world = make_world(Options(patience=0.5))
+    bulk_change_id = end_unknown(world, applied=True)
+
+    done = world.services.reconciliation.settle(world.provider)
+
+    assert (done.settled, done.unknown) == (3, 0)
+    assert [document.status for document in done.bulk_changes] == ["PROCESSED"]
+    evidence = world.evidence(bulk_change_id)
+    invariants.check_all(evidence)
+    assert set(evidence.statuses().values()) == {"PROCESSED"}
+
+
+def test_a_change_that_was_not_made_is_told_and_not_sent(make_world: MakeWorld) -> None:
+    world = make_world(Options(patience=0.5))
+    bulk_change_id = end_unknown(world, applied=False)
+    puts = world.puts()
+
+    done = world.services.reconciliation.settle(world.provider)
+
+    assert (done.settled, done.unknown) == (3, 0)
+    assert [document.status for document in done.bulk_changes] == ["FAILED"]
+    assert world.puts() == puts
+    invariants.check_all(world.evidence(bulk_change_id))
+
+
+def test_a_third_plan_is_left_to_a_person(make_world: MakeWorld) -> None:
+    world = make_world(Options(patience=0.5))
+    end_unknown(world, applied=False)
+    for iccid in world.iccids:
+        world.control.drift(iccid, Drift(rate_plan=THIRD))
+
+    (document,) = world.services.reconciliation.settle(world.provider).bulk_changes
+
+    assert [one.reason for one in document.failures] == ["PLAN_CONFLICT"]
+
+
+def test_while_the_carrier_is_away_nothing_is_settled_and_nothing_is_guessed(make_world: MakeWorld) -> None:
+    world = make_world(Options(patience=0.5))
+    end_unknown(world, applied=True)
+    world.trouble(Rule(name="outage"))
+
+    done = world.services.reconciliation.settle(world.provider)
+
+    assert (done.settled, done.unknown) == (0, 3)
+    assert world.services.reconciliation.providers() == [world.provider]
+
+
+def test_a_second_pass_has_nothing_to_do(make_world: MakeWorld) -> None:
+    world = make_world(Options(patience=0.5))
+    end_unknown(world, applied=True)
+    world.services.reconciliation.settle(world.provider)
+    calls = len(world.control.calls())
+
+    done = world.services.reconciliation.settle(world.provider)
+
+    assert (done.settled, done.unknown, list(done.bulk_changes)) == (0, 0, [])
+    assert len(world.control.calls()) == calls
+    assert world.services.reconciliation.providers() == []
+
+
+def test_a_bulk_change_that_somebody_else_is_settling_is_passed_over(make_world: MakeWorld) -> None:
+    world = make_world(Options(patience=0.5))
+    end_unknown(world, applied=True)
+    world.sql("UPDATE m2m.bulk_change SET lease_owner = 'other', lease_expires_at = now() + interval '1 minute'")
+
+    done = world.services.reconciliation.settle(world.provider)
+
+    assert (done.settled, done.unknown) == (0, 3)
+
+
+def test_an_amop_update_that_failed_is_driven_to_its_end(make_world: MakeWorld) -> None:
+    world = make_world()
+    refuse = "CREATE FUNCTION m2m.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$"
+    world.sql(refuse)
+    world.sql("CREATE TRIGGER refuse BEFORE UPDATE ON m2m.device FOR EACH ROW EXECUTE FUNCTION m2m.refuse()")
+    document, _ = world.submit_and_run()
+    assert document.counts == {"AMOP_FAILED": 3}
+    world.sql("DROP TRIGGER refuse ON m2m.device")
+
+    done = world.services.reconciliation.settle(world.provider)
+
+    assert (done.settled, done.unknown) == (3, 0)
+    assert world.sql("SELECT DISTINCT rate_plan FROM m2m.device") == [(NEW,)]
