@@ -34,7 +34,7 @@ up: $(VENV)/.runtime ## PostgreSQL, carrier simulator and Dagster, until Ctrl-C
 	@$(VENV)/bin/m2m up
 
 test: $(VENV)/.dev ## all tests, on an embedded PostgreSQL and a simulated carrier
-	@$(VENV)/bin/python -m pytest -n 2 --dist worksteal
+	@$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
 
 check: $(VENV)/.dev ## lint, formatting, types, import contracts
 	@$(VENV)/bin/ruff check

@@ -13,9 +13,12 @@ MAX_BATCHES = 200
 """Dagster keeps every mapped step in each of its decisions: beyond a few hundred, the run spends its time on itself."""
 
 
-def default_batch_size(devices: int, calls_per_second: float) -> int:
-    """Devices a batch for a bulk change of `devices` devices on an account of `calls_per_second`."""
-    if devices <= ONE_STEP_A_DEVICE:
+def batch_size(wanted: int | None, devices: int, calls_per_second: float) -> int:
+    """Devices a batch for a bulk change of `devices` devices on an account of `calls_per_second`.
+
+    `wanted` is what the request asks for; it is kept unless it makes more than `MAX_BATCHES`.
+    """
+    if wanted is None and devices <= ONE_STEP_A_DEVICE:
         return 1
     of_a_minute = max(1, int(calls_per_second * BATCH_SECONDS))
-    return min(MAX_BATCH_SIZE, max(of_a_minute, ceil(devices / MAX_BATCHES)))
+    return min(MAX_BATCH_SIZE, max(wanted or of_a_minute, ceil(devices / MAX_BATCHES)))

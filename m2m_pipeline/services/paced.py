@@ -125,7 +125,7 @@ class PacedCarrier:
         try:
             said = await call()
         except BaseException:
-            self.pacer.end(permit, None)
+            self.pacer.give_back(permit)
             raise
         self.pacer.end(permit, said)
         return said

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from m2m_pipeline.domain import budget
 from m2m_pipeline.domain.budget import Asking, Grant, Limits, Wait
-from m2m_pipeline.domain.outcome import ChangeOutcome, ReadFailure, Unconfirmed, Unreachable
+from m2m_pipeline.domain.outcome import Unconfirmed, Unreachable
 from m2m_pipeline.storage import gate
 from m2m_pipeline.storage.database import Database, retrying_transient
 
@@ -42,7 +42,7 @@ class _End:
     """How one call ended: without a believable answer, or with the word that the account is over its limit."""
 
     permit_id: int
-    silent: bool
+    silent: bool | None  # None: not known
     throttled: Unreachable | None
 
 
@@ -87,11 +87,18 @@ class Pacer:
         """Sleep until the permit's moment."""
         await asyncio.sleep(permit.moment - asyncio.get_running_loop().time())
 
-    def end(self, permit: Permit, outcome: ChangeOutcome | ReadFailure | object) -> None:
-        """The permit's call has ended with `outcome`, or was not made (None). Its place is free for another."""
+    def end(self, permit: Permit, outcome: object) -> None:
+        """The permit's call has ended with `outcome`. Its place is free for another."""
         throttled = outcome if isinstance(outcome, Unreachable) and outcome.throttled else None
-        self._given.discard(permit.id)
-        self._ended.append(_End(permit.id, _is_silent(outcome), throttled))
+        self._finish(_End(permit.id, _is_silent(outcome), throttled))
+
+    def give_back(self, permit: Permit) -> None:
+        """The permit's call was not made, or nobody waited for its end. Its place is free for another."""
+        self._finish(_End(permit.id, None, None))
+
+    def _finish(self, end: _End) -> None:
+        self._given.discard(end.permit_id)
+        self._ended.append(end)
         if self._reporter is None or self._reporter.done():
             self._reporter = asyncio.create_task(self._report_soon())
 
@@ -146,7 +153,7 @@ class Pacer:
             self._demands.remove(demand)
             permits = rest if _give(demand, share) else permits
         for unused in permits:
-            self.end(unused, None)
+            self.give_back(unused)
 
     def _take_ended(self) -> list[_End]:
         ended, self._ended = self._ended, []
@@ -179,7 +186,9 @@ class Pacer:
 
     def _after(self, locked: gate.LockedGate, ended: Sequence[_End]) -> budget.Gate:
         """The gate once these ends are known."""
-        known = budget.heard(locked.gate, self.limits, [end.silent for end in ended], locked.now)
+        known = budget.heard(
+            locked.gate, self.limits, [end.silent for end in ended if end.silent is not None], locked.now
+        )
         for end in ended:
             if end.throttled:
                 known = budget.throttled(known, self.limits, locked.now, end.throttled.retry_after)

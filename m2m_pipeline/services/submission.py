@@ -8,7 +8,7 @@ from sqlalchemy.exc import IntegrityError
 
 from m2m_pipeline.domain.accounts import ServiceProvider, Tenant
 from m2m_pipeline.domain.audit import AuditKind
-from m2m_pipeline.domain.batching import default_batch_size
+from m2m_pipeline.domain.batching import batch_size
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.domain.change import Target
 from m2m_pipeline.domain.dates import effective_date_problem, parse_effective_date
@@ -135,8 +135,7 @@ class Submission:
             rate_plan=request.rate_plan,
             communication_plan=request.communication_plan,
             effective_date=examined.effective_date,
-            batch_size=request.batch_size
-            or default_batch_size(len(request.devices), examined.provider.calls_per_second),
+            batch_size=batch_size(request.batch_size, len(request.devices), examined.provider.calls_per_second),
             priority=request.priority,
             requested_by=requested_by,
             request=request.without_devices,

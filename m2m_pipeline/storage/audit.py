@@ -49,6 +49,28 @@ def write(
     )
 
 
+def write_kept_out(connection: Connection, attempt: Attempt, reason: ReasonCode, message: str) -> None:
+    """The security entry: the carrier, or a rule of ours, did not let an attempt in."""
+    connection.execute(
+        text(
+            """
+            INSERT INTO m2m.audit_entry (tenant_id, kind, actor, outcome, service_provider_id, bulk_change_id, reason,
+                message)
+            SELECT tenant_id, :kind, :actor, 'DENIED', service_provider_id, id, :reason, :message
+            FROM m2m.bulk_change
+            WHERE id = :id
+            """
+        ),
+        {
+            "id": attempt.bulk_change_id,
+            "kind": AuditKind.CARRIER_SIGN_IN_FAILED.value,
+            "actor": f"run {attempt.owner}",
+            "reason": reason.value,
+            "message": message,
+        },
+    )
+
+
 def write_steps(connection: Connection, attempt: Attempt, steps: Sequence[Step]) -> None:
     """One entry for each step that carries one: the call or reading, and what was answered."""
     told = [step for step in steps if step.entry is not None]

@@ -53,8 +53,24 @@ def end_without_call(connection: Connection, bulk_change_id: int) -> None:
 
 
 def end_unsent(connection: Connection, bulk_change_id: int, reason: ReasonCode) -> None:
-    """End every device that was not sent, because of a reason that holds for all."""
+    """End every device that waits to be sent, because of a reason that holds for all.
+
+    What an earlier attempt sent, and nobody could ask about since, is left to reconciliation.
+    """
     _end(connection, bulk_change_id, reason, DeviceStatus.REFUSED, "true")
+    connection.execute(
+        text(
+            """
+            UPDATE m2m.device_change SET status = 'UNCONFIRMED', reason = :reason, message = :message
+            WHERE bulk_change_id = :id AND (status = 'SENDING' OR (status = 'APPLIED' AND verified_at IS NULL))
+            """
+        ),
+        {
+            "id": bulk_change_id,
+            "reason": ReasonCode.OUTCOME_UNKNOWN.value,
+            "message": f"The carrier could not be asked: {REASONS[reason].title}.",
+        },
+    )
 
 
 def assign_batches(connection: Connection, bulk_change_id: int, size: int) -> Sequence[tuple[int, int, str]]:
@@ -88,7 +104,8 @@ def _end(connection: Connection, bulk_change_id: int, reason: ReasonCode, status
         text(
             f"""
             UPDATE m2m.device_change c
-            SET status = :status, reason = :reason, message = :message, ended_at = clock_timestamp()
+            SET status = :status, reason = :reason, ended_at = clock_timestamp(),
+                message = CASE WHEN c.attempts > 0 THEN :not_applied ELSE :not_sent END
             WHERE c.bulk_change_id = :id AND c.status = 'PENDING' AND ({condition})
             """
         ),
@@ -96,6 +113,7 @@ def _end(connection: Connection, bulk_change_id: int, reason: ReasonCode, status
             "id": bulk_change_id,
             "status": status.value,
             "reason": reason.value,
-            "message": f"Not sent: {REASONS[reason].title}.",
+            "not_sent": f"Not sent: {REASONS[reason].title}.",
+            "not_applied": f"Not applied, and not sent again: {REASONS[reason].title}.",
         },
     )

@@ -38,7 +38,8 @@ def find_known(connection: Connection, provider_id: int, iccids: Sequence[str]) 
 def store_devices(connection: Connection, provider: ServiceProvider, devices: Sequence[DeviceReading]) -> int:
     """Add or bring up to date the provider's devices; how many rows are new or differ.
 
-    A device with an open change keeps its plan: that change decides what AMOP shows.
+    What is not given (None) stays as it is. A device with an open change keeps its plan: that change decides what AMOP
+    shows.
     """
     return connection.execute(
         text(
@@ -53,12 +54,14 @@ def store_devices(connection: Connection, provider: ServiceProvider, devices: Se
                 c.iccid = s.iccid AND c.status = ANY(:open))
             ON CONFLICT (service_provider_id, iccid)
             DO UPDATE SET msisdn = coalesce(excluded.msisdn, d.msisdn), imsi = coalesce(excluded.imsi, d.imsi),
-                sim_status = coalesce(excluded.sim_status, d.sim_status), rate_plan = excluded.rate_plan,
-                communication_plan = excluded.communication_plan, updated_at = clock_timestamp()
-            WHERE (d.rate_plan, d.communication_plan, d.sim_status) IS DISTINCT FROM (excluded.rate_plan,
-                excluded.communication_plan, coalesce(excluded.sim_status, d.sim_status)) OR
-                coalesce(excluded.msisdn, d.msisdn) IS DISTINCT FROM d.msisdn OR coalesce(excluded.imsi, d.imsi)
-                IS DISTINCT FROM d.imsi
+                sim_status = coalesce(excluded.sim_status, d.sim_status),
+                rate_plan = coalesce(excluded.rate_plan, d.rate_plan),
+                communication_plan = coalesce(excluded.communication_plan, d.communication_plan),
+                updated_at = clock_timestamp()
+            WHERE excluded.msisdn <> coalesce(d.msisdn, '') OR excluded.imsi <> coalesce(d.imsi, '')
+                OR excluded.sim_status <> coalesce(d.sim_status, '')
+                OR excluded.rate_plan <> coalesce(d.rate_plan, '')
+                OR excluded.communication_plan <> coalesce(d.communication_plan, '')
             """
         ),
         {

@@ -86,8 +86,10 @@ def test_end4_a_denied_account_leaves_one_entry_in_the_security_log(denied: Ende
 
 
 def test_end4_a_denied_account_fails_one_run_which_nothing_retries(denied: Ended, site: Site) -> None:
+    """The sensor has ticked since."""
     kinds = {entry.dagster_event_type for entry in site.events(denied.run.run_id)}
 
+    assert len(site.runs(denied.document.id)) == 1
     assert denied.run.status is dg.DagsterRunStatus.FAILURE
     assert dg.DagsterEventType.STEP_UP_FOR_RETRY not in kinds
     assert site.steps(denied.run.run_id)[-1] == "authenticate_carrier"

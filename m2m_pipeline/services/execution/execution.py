@@ -14,6 +14,7 @@ from m2m_pipeline.domain.attempt import Attempt, NotClaimableError
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.change import Batch, BulkChange, Target
 from m2m_pipeline.domain.problems import RequestRejectedError
+from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied, load_credential, probe, writes_denied
@@ -85,6 +86,7 @@ class Execution:
             if problems:
                 message = " ".join(problem.message for problem in problems)
                 bulk_changes.stop(tx, attempt, problems[0].code, message)
+                details.fill_details(tx, bulk_change_id)
             begun = device_changes.any_sent(tx, bulk_change_id)
         if problems and not begun:
             finish.finish(self._database, attempt, rejected=True)
@@ -115,18 +117,11 @@ class Execution:
         if denied is None:
             return
         with self._database.fenced(attempt) as tx:
-            audit.write(
-                tx,
-                AuditKind.CARRIER_SIGN_IN_FAILED,
-                tenant_id=attempt.tenant_id,
-                actor=f"run {owner}",
-                outcome="DENIED",
-                service_provider_id=provider.id,
-                bulk_change_id=bulk_change_id,
-                reason=denied.reason,
-                message=denied.message,
-            )
+            if denied.reason is not ReasonCode.CARRIER_UNREACHABLE:
+                audit.write_kept_out(tx, attempt, denied.reason, denied.message)
             bulk_changes.stop(tx, attempt, denied.reason, denied.message)
+        # What an earlier attempt has changed and confirmed is AMOP's to know, whatever the carrier says now.
+        amop.update_amop(self._database, attempt, None, unverified=False)
         finish.finish(self._database, attempt)
         raise AccessDeniedError(str(denied))
 
@@ -204,9 +199,9 @@ class Execution:
         try:
             return await probe(carrier, provider, self._settings.patience.outage)
         finally:
+            await carrier.close()
             with self._database.fenced(attempt) as tx:
                 bulk_changes.count_calls(tx, attempt, carrier.pacer.calls)
-            await carrier.close()
 
     async def _change_devices(self, attempt: Attempt, batch: Batch) -> None:
         change, provider = _load(self._database, attempt)

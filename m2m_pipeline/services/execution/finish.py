@@ -14,14 +14,15 @@ from m2m_pipeline.storage import audit, bulk_changes, details, device_changes
 from m2m_pipeline.storage.database import Database, retrying_transient
 
 
-def final_status(counts: Mapping[DeviceStatus, int]) -> BulkChangeStatus:
+def final_status(counts: Mapping[DeviceStatus, int], *, stopped: bool = False) -> BulkChangeStatus:
     """What the devices' ends make of their bulk change.
 
     PROCESSED where every device was changed or needed no change; FAILED where none was changed and none may have been;
-    PARTIAL otherwise.
+    PARTIAL otherwise. `stopped`: something stood in the way of the whole change, so it is not done even if all that was
+    left needed no change.
     """
     not_done = sum(counts.get(s, 0) for s in (DeviceStatus.REFUSED, DeviceStatus.UNCONFIRMED, DeviceStatus.AMOP_FAILED))
-    if not not_done:
+    if not not_done and not stopped:
         return BulkChangeStatus.PROCESSED
     changed_or_unknown = (DeviceStatus.PROCESSED, DeviceStatus.UNCONFIRMED, DeviceStatus.AMOP_FAILED)
     return BulkChangeStatus.PARTIAL if any(counts.get(s) for s in changed_or_unknown) else BulkChangeStatus.FAILED
@@ -49,7 +50,7 @@ def finish(database: Database, attempt: Attempt, rejected: bool = False) -> Resu
                 f"Bulk change {change.id}: {unfinished} devices are open, so it has not ended. Nothing was guessed. "
                 "Re-execute all steps of the run: devices that are settled are not sent again."
             )
-        status = BulkChangeStatus.REJECTED if rejected else final_status(fold(tx, change).counts)
+        status = _status(tx, change, rejected=rejected)
         return _end(tx, attempt, change, status)
 
 
@@ -64,7 +65,13 @@ def finish_again(database: Database, attempt: Attempt) -> ResultDocument:
     with database.fenced(attempt) as tx:
         change = bulk_changes.find(tx, attempt.bulk_change_id)
         assert change is not None
-        return _end(tx, attempt, change, final_status(fold(tx, change).counts))
+        return _end(tx, attempt, change, _status(tx, change))
+
+
+def _status(tx: Connection, change: BulkChange, *, rejected: bool = False) -> BulkChangeStatus:
+    if rejected:
+        return BulkChangeStatus.REJECTED
+    return final_status(fold(tx, change).counts, stopped=change.reason is not None)
 
 
 def _end(tx: Connection, attempt: Attempt, change: BulkChange, status: BulkChangeStatus) -> ResultDocument:

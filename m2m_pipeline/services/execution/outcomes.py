@@ -1,5 +1,6 @@
 """From what the carrier said of a device to the device's next state: pure decisions, nothing is called or stored."""
 
+from dataclasses import replace
 from typing import assert_never
 
 from m2m_pipeline.domain.audit import AuditKind
@@ -76,7 +77,7 @@ def _not_applied(device: DeviceWork, reading: DeviceReading, step: "_Stepper", *
     """What follows when the carrier has had its time and the device is still on its old plan."""
     if device.only_accepted and not over:
         message = "The carrier accepted the change (202) and has not made it yet."
-        return step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, message)
+        return replace(step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, message), http_status=202)
     if device.status is DeviceStatus.APPLIED or device.only_accepted:
         message = f'The carrier accepted the change but still shows the rate plan "{reading.rate_plan}".'
         return step.to(DeviceStatus.REFUSED, ReasonCode.ACCEPTED_NOT_APPLIED, message)

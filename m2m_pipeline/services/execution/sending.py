@@ -67,7 +67,7 @@ class _Sender:
         """One call at its moment, and the move that follows from it."""
         await self._bench.carrier.pacer.wait_for(permit)
         if self._bench.stopped:
-            self._bench.carrier.pacer.end(permit, None)
+            self._bench.carrier.pacer.give_back(permit)
             self._bench.take(withdrawn(device))
             return
         outcome = await self._bench.carrier.change_plan(device.change, permit)

@@ -128,8 +128,11 @@ class Workbench:
     def _stop(self, reason: ReasonCode, message: str) -> None:
         with self.database.fenced(self.attempt) as tx:
             bulk_changes.stop(tx, self.attempt, reason, message)
+            if reason in _KEPT_OUT:
+                audit.write_kept_out(tx, self.attempt, reason, message)
 
 
+_KEPT_OUT = {ReasonCode.CARRIER_SIGN_IN_REFUSED, ReasonCode.CARRIER_ROLE_REFUSED}
 _IN_WORK = {DeviceStatus.PENDING, DeviceStatus.SENDING, DeviceStatus.APPLIED, DeviceStatus.UNCONFIRMED}
 
 
