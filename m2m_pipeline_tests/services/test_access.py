@@ -12,7 +12,7 @@ from m2m_pipeline.services.execution.execution import AccessDeniedError
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.invariants import check_all
 from m2m_pipeline_tests.services.conftest import MakeWorld
-from m2m_pipeline_tests.world import API_KEY, OWNER, PROVIDER, TENANT, USERNAME, Options, World
+from m2m_pipeline_tests.world import API_KEY, NEW, OWNER, PROVIDER, TENANT, USERNAME, Options, World
 
 pytestmark = pytest.mark.usefixtures("quick_reads")
 
@@ -52,7 +52,6 @@ CASES = (
     ),
     Case("our address blocked", lambda world: world.trouble(Rule(name="ip_blocked")), "CARRIER_SIGN_IN_REFUSED"),
     Case("a role without access", lambda world: world.trouble(Rule(name="role_denied")), "CARRIER_ROLE_REFUSED"),
-    Case("a carrier that is away", lambda world: world.trouble(Rule(name="outage")), "CARRIER_UNREACHABLE"),
 )
 
 
@@ -77,6 +76,31 @@ def test_a_provider_that_keeps_us_out_ends_the_bulk_change_as_failed_with_no_dev
     assert API_KEY not in told
     assert SECRET_KEY not in told
     check_all(evidence)
+
+
+def test_a_carrier_that_is_away_ends_the_bulk_change_and_is_no_matter_of_security(make_world: MakeWorld) -> None:
+    world = make_world(Options(patience=0.2))
+    bulk_change_id = world.submit().bulk_change_id
+    world.trouble(Rule(name="outage"))
+    with pytest.raises(AccessDeniedError):
+        world.run(bulk_change_id)
+    evidence = world.evidence(bulk_change_id)
+
+    assert (evidence.bulk.status, evidence.bulk.reason) == (BulkChangeStatus.FAILED, "CARRIER_UNREACHABLE")
+    assert not evidence.puts()
+    assert not [entry for entry in evidence.audit if entry.kind == "CARRIER_SIGN_IN_FAILED"]
+    check_all(evidence)
+
+
+def test_a_change_that_needs_no_call_is_not_done_where_the_account_keeps_us_out(make_world: MakeWorld) -> None:
+    world = make_world()
+    world.import_devices(world.iccids, NEW)
+    bulk_change_id = world.submit().bulk_change_id
+    world.sql("UPDATE m2m.service_provider SET writes_enabled = false")
+    with pytest.raises(AccessDeniedError):
+        world.run(bulk_change_id)
+
+    assert world.evidence(bulk_change_id).bulk.status == BulkChangeStatus.FAILED
 
 
 def test_writes_that_are_disabled_cost_no_call_at_all(make_world: MakeWorld) -> None:

@@ -82,12 +82,12 @@ def test_a_settled_device_has_a_time_of_its_end_and_an_open_one_has_none(stock: 
     assert [ended is not None for ended in stock.column("ended_at", bulk_change_id)] == [True, False, False]
 
 
-def test_only_pending_devices_end_unsent(stock: Stock) -> None:
+def test_what_was_not_sent_ends_and_what_was_sent_is_left_to_reconciliation(stock: Stock) -> None:
     bulk_change_id = stock.record()
     with stock.database.begin() as tx:
         device_changes.mark_sending(tx, stock.ids(bulk_change_id)[:1])
         details.end_unsent(tx, bulk_change_id, ReasonCode.WRITES_DISABLED)
-    assert stock.statuses(bulk_change_id) == ["SENDING", "REFUSED", "REFUSED"]
+    assert stock.statuses(bulk_change_id) == ["UNCONFIRMED", "REFUSED", "REFUSED"]
 
 
 @pytest.mark.parametrize("source", DeviceStatus)

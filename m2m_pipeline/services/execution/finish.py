@@ -22,8 +22,9 @@ def final_status(counts: Mapping[DeviceStatus, int], *, stopped: bool = False) -
     left needed no change.
     """
     not_done = sum(counts.get(s, 0) for s in (DeviceStatus.REFUSED, DeviceStatus.UNCONFIRMED, DeviceStatus.AMOP_FAILED))
-    if not not_done and not stopped:
-        return BulkChangeStatus.PROCESSED
+    if not not_done:
+        kept_from_everything = stopped and not counts.get(DeviceStatus.PROCESSED)
+        return BulkChangeStatus.FAILED if kept_from_everything else BulkChangeStatus.PROCESSED
     changed_or_unknown = (DeviceStatus.PROCESSED, DeviceStatus.UNCONFIRMED, DeviceStatus.AMOP_FAILED)
     return BulkChangeStatus.PARTIAL if any(counts.get(s) for s in changed_or_unknown) else BulkChangeStatus.FAILED
 
