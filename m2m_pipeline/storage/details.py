@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.reasons import REASONS, ReasonCode
-from m2m_pipeline.domain.status import OPEN_DEVICES, DeviceStatus
+from m2m_pipeline.domain.status import OPEN_DEVICES, DeviceStatus, device_sources
 
 # Which pending devices need no call, by a condition on the device change `c`; the first that fits counts.
 _NEEDS_NO_CALL = (
@@ -55,6 +55,25 @@ def end_without_call(connection: Connection, bulk_change_id: int) -> None:
 def end_unsent(connection: Connection, bulk_change_id: int, reason: ReasonCode) -> None:
     """End every device that was not sent, because of a reason that holds for all."""
     _end(connection, bulk_change_id, reason, DeviceStatus.REFUSED, "true")
+
+
+def leave_unknown(connection: Connection, bulk_change_id: int, message: str) -> None:
+    """No attempt follows: what may have reached the carrier, or is only its claim, is left to reconciliation."""
+    connection.execute(
+        text(
+            """
+            UPDATE m2m.device_change
+            SET status = 'UNCONFIRMED', reason = :reason, message = :message
+            WHERE bulk_change_id = :id AND status = ANY(:sources)
+            """
+        ),
+        {
+            "id": bulk_change_id,
+            "reason": ReasonCode.OUTCOME_UNKNOWN.value,
+            "message": message,
+            "sources": sorted(device_sources(DeviceStatus.UNCONFIRMED)),
+        },
+    )
 
 
 def assign_batches(connection: Connection, bulk_change_id: int, size: int) -> Sequence[tuple[int, int, str]]:
