@@ -98,7 +98,7 @@ def test_a_dispatch_whose_run_is_still_to_come_is_waited_for(
     bulk_change_id = world.submit().bulk_change_id
     assert tick(platform, instance) == "Nothing was abandoned."
     dispatched(world, instance, dg.DagsterRunStatus.FAILURE)
-    dispatched(world, instance, dg.DagsterRunStatus.QUEUED)
+    dispatched(world, instance, dg.DagsterRunStatus.NOT_STARTED)
 
     assert tick(platform, instance) == "Nothing was abandoned."
     assert queue_of(world) == {bulk_change_id: 1}
@@ -199,7 +199,8 @@ def test_a_run_that_was_launched_by_hand_is_known_by_its_configuration(
     bulk_change_id = world.submit().bulk_change_id
     config = {"ops": {"validate_request": {"config": {"bulk_change_id": bulk_change_id}}}}
     run = instance.create_run_for_job(job, run_config=config, status=dg.DagsterRunStatus.STARTED)
-    nameless = instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED)
+    unknown = {"ops": {"validate_request": {"config": {"bulk_change_id": 0}}}}
+    nameless = instance.create_run_for_job(job, run_config=unknown, status=dg.DagsterRunStatus.STARTED)
     world.services.execution.claim(bulk_change_id, run.run_id)
     silence(world)
     tick(platform, instance)
