@@ -12,7 +12,9 @@ from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reconciliation import Reconciliation
 from m2m_pipeline.services.reporting import Reporting
+from m2m_pipeline.services.retrying import Retrying
 from m2m_pipeline.services.submission import Submission
+from m2m_pipeline.services.sweeping import Sweeping
 from m2m_pipeline.settings import Settings
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.vault import Vault
@@ -28,6 +30,8 @@ class Application:
     queue: Queue
     execution: Execution
     reconciliation: Reconciliation
+    sweeping: Sweeping
+    retrying: Retrying
     reporting: Reporting
 
     def close(self) -> None:
@@ -57,5 +61,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         queue=Queue(database),
         execution=Execution(database, vault, door, execution),
         reconciliation=Reconciliation(database, vault, door, execution),
+        sweeping=Sweeping(database, settings.lease_seconds),
+        retrying=Retrying(database),
         reporting=Reporting(database),
     )

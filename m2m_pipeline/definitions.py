@@ -7,15 +7,16 @@ from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.reconciliation import reconciliation, reconciliation_schedule
 from m2m_pipeline.orchestration.sensors import dispatch_sensor
+from m2m_pipeline.orchestration.sweeping import sweep_sensor
 from m2m_pipeline.settings import Settings, load_settings
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
-    """The code location: the change and its sensor, the reconciliation and its schedule, and the catalog."""
+    """The code location: the change and its two sensors, the reconciliation and its schedule, and the catalog."""
     return dg.Definitions(
         assets=[bulk_changes],
         jobs=[bulk_carrier_rate_plan_change, reconciliation],
-        sensors=[dispatch_sensor(settings.dispatch_interval_seconds)],
+        sensors=[dispatch_sensor(settings.dispatch_interval_seconds), sweep_sensor(settings.sweep_interval_seconds)],
         schedules=[reconciliation_schedule(settings.reconcile_cron)],
         resources={"platform": Platform()},
     )

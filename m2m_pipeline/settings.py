@@ -43,7 +43,13 @@ class Settings(BaseModel):
         description="How often the dispatch sensor looks for queued bulk changes, in seconds (Dagster's floor is 5)",
         examples=["5"],
     )
-
+    sweep_interval_seconds: int = Field(
+        default=30,
+        ge=5,
+        le=3600,
+        description="How often the sweeper looks for attempts that died, in seconds",
+        examples=["30"],
+    )
     settle_seconds: float = Field(
         default=5.0,
         ge=0,

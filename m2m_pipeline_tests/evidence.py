@@ -24,6 +24,7 @@ class DeviceRow:
     message: str | None
     carrier_code: str | None
     attempts: int
+    retry: int
     old_rate_plan: str | None
     old_communication_plan: str | None
     rate_plan: str
@@ -44,6 +45,7 @@ class AuditRow:
     reason: str | None
     message: str | None
     device_change_id: int | None
+    retry: int
     iccid: str | None
     old_rate_plan: str | None
     new_rate_plan: str | None
@@ -134,16 +136,16 @@ def collect(database_url: str, control: SimulatorControl, bulk_change_id: int) -
         )
         rows = connection.cursor(row_factory=class_row(DeviceRow)).execute(
             """
-            SELECT id, tenant_id, row_number, iccid, status, reason, message, carrier_code, attempts, old_rate_plan,
-            old_communication_plan, rate_plan, communication_plan, sent_at, ended_at
+            SELECT id, tenant_id, row_number, iccid, status, reason, message, carrier_code, attempts, retry,
+            old_rate_plan, old_communication_plan, rate_plan, communication_plan, sent_at, ended_at
             FROM m2m.device_change WHERE bulk_change_id = %(id)s ORDER BY row_number
             """,
             given,
         )
         audit = connection.cursor(row_factory=class_row(AuditRow)).execute(
             """
-            SELECT id, tenant_id, kind, actor, outcome, reason, message, device_change_id, iccid, old_rate_plan,
-            new_rate_plan FROM m2m.audit_entry WHERE bulk_change_id = %(id)s ORDER BY id
+            SELECT id, tenant_id, kind, actor, outcome, reason, message, device_change_id, retry, iccid,
+            old_rate_plan, new_rate_plan FROM m2m.audit_entry WHERE bulk_change_id = %(id)s ORDER BY id
             """,
             given,
         )

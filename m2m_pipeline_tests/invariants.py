@@ -49,7 +49,8 @@ def i2_at_most_one_change_and_no_blind_repeat(evidence: Evidence) -> None:
         if row.ended_at and puts:
             assert puts[-1].wall <= row.ended_at.timestamp(), (row, puts[-1])
         for first, second in pairwise(puts):
-            assert _was_turned_away(first) or _was_read(evidence.reads(iccid), first, second), (iccid, first, second)
+            known = _was_turned_away(first) or (row.retry > 0 and _was_refused(first))
+            assert known or _was_read(evidence.reads(iccid), first, second), (iccid, first, second)
 
 
 def i3_the_status_agrees_with_carrier_and_amop(evidence: Evidence) -> None:
@@ -79,7 +80,9 @@ def i4_every_device_is_audited(evidence: Evidence) -> None:
     for row in evidence.rows:
         entries = [entry for entry in evidence.audit if entry.device_change_id == row.id]
         endings = [
-            entry for entry in entries if entry.kind in {"AMOP_UPDATE", "DEVICE_ENDED"} and entry.outcome == row.status
+            entry
+            for entry in entries
+            if entry.kind in {"AMOP_UPDATE", "DEVICE_ENDED"} and (entry.outcome, entry.retry) == (row.status, row.retry)
         ]
         assert len(endings) == 1, (row, entries)
         if row.status == DeviceStatus.PROCESSED:
@@ -151,6 +154,11 @@ def _worked_on(evidence: Evidence) -> Mapping[str, DeviceRow]:
 def _was_turned_away(call: LedgerCall) -> bool:
     """The carrier said that it looked at nothing: the call may be repeated as it is."""
     return call.error_code == RATE_LIMIT_CODE or (call.status is not None and call.status in {429, 503})
+
+
+def _was_refused(call: LedgerCall) -> bool:
+    """The carrier said no: a person may have it asked again."""
+    return call.status is not None and 400 <= call.status < 500
 
 
 def _was_read(reads: Sequence[LedgerCall], first: LedgerCall, second: LedgerCall) -> bool:

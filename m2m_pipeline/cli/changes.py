@@ -1,4 +1,4 @@
-"""Commands about bulk changes: submit, process, status, result."""
+"""Commands about bulk changes: submit, process, retry, status, result."""
 
 import csv
 import json
@@ -22,6 +22,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(submit)
     app.command()(process)
+    app.command()(retry)
     app.command()(status)
     app.command()(result)
     app.command()(reconcile)
@@ -83,6 +84,18 @@ def process(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "defa
     with application() as services:
         recorded = services.submission.process(tenant, bulk_change_id)
     print(json.dumps({"id": recorded.bulk_change_id, "status": recorded.status}) if as_json else recorded.status)
+
+
+def retry(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "default") -> None:
+    """Queue the refused devices of a PARTIAL or FAILED bulk change again; how they ended stays in the audit log."""
+    with application() as services:
+        retried = services.retrying.retry(tenant, bulk_change_id, actor())
+    if as_json:
+        told = {"id": retried.bulk_change_id, "status": retried.status}
+        print(json.dumps({**told, "pending": retried.pending, "held": retried.held}))
+    else:
+        held = f"; {retried.held} stay refused: another bulk change has them" if retried.held else ""
+        print(f"{retried.status}: {retried.pending} devices are tried again{held}")
 
 
 def status(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "default") -> None:

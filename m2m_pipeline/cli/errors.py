@@ -8,6 +8,7 @@ from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.local.errors import LocalServiceError
 from m2m_pipeline.services.accounts import CarrierCallFailedError
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
+from m2m_pipeline.services.retrying import NotRetryableError
 from m2m_pipeline.services.submission import NotProcessableError
 from m2m_pipeline.settings import MissingSettingError
 from m2m_pipeline.storage.database import DatabaseRefusedError, DatabaseUnavailableError
@@ -24,6 +25,7 @@ STATUS: dict[type[Exception], int] = {
     UnsupportedIntegrationError: REJECTED,
     BulkChangeUnknownError: REJECTED,
     NotProcessableError: REJECTED,
+    NotRetryableError: REJECTED,
     MissingSettingError: REJECTED,
     EncryptionKeyError: REJECTED,
     CredentialUnreadableError: REJECTED,

@@ -8,6 +8,8 @@ class AuditKind(StrEnum):
 
     REQUEST_RECORDED = "REQUEST_RECORDED"  # a bulk change was accepted
     ATTEMPT_STARTED = "ATTEMPT_STARTED"  # a run took the lease
+    ATTEMPT_ABANDONED = "ATTEMPT_ABANDONED"  # the sweeper gave an attempt up, and what it did instead
+    RETRY_REQUESTED = "RETRY_REQUESTED"  # a person queued the refused devices of an ended bulk change again
     CARRIER_CALL = "CARRIER_CALL"  # one change call and its answer
     CARRIER_READ = "CARRIER_READ"  # what a reading back or a verification found
     AMOP_UPDATE = "AMOP_UPDATE"  # the inventory followed the carrier, or could not

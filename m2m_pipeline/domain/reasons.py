@@ -58,6 +58,7 @@ class ReasonCode(StrEnum):
     WRITES_DISABLED = "WRITES_DISABLED"
     # Ourselves.
     AMOP_UPDATE_FAILED = "AMOP_UPDATE_FAILED"
+    RUN_ATTEMPTS_EXHAUSTED = "RUN_ATTEMPTS_EXHAUSTED"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,4 +193,19 @@ REASONS: Mapping[ReasonCode, Reason] = {
         True,
         "Reconciliation drives the update again; nothing is sent twice.",
     ),
+    ReasonCode.RUN_ATTEMPTS_EXHAUSTED: Reason(
+        "no run came to an end",
+        True,
+        "Read the failed runs in Dagster, mend what ended them, then `m2m retry ID`.",
+    ),
 }
+
+ROW_FAULTS: frozenset[ReasonCode] = frozenset(
+    {
+        ReasonCode.ICCID_MALFORMED,
+        ReasonCode.ICCID_SPREADSHEET_DAMAGE,
+        ReasonCode.DUPLICATE,
+        ReasonCode.DEVICE_ROW_INVALID,
+    }
+)
+"""Faults of a row as it was written: no retry helps. Every other refusal is about a world that may have moved."""

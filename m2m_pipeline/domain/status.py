@@ -1,7 +1,7 @@
 """The two state machines, each as one table that code, database constraints, docs and tests read.
 
-A state is only ever left along `BULK_CHANGE_TRANSITIONS` or `DEVICE_TRANSITIONS`; storage turns `sources_of`
-into the WHERE of each UPDATE, so that an illegal move touches no row.
+A state is only ever left along `BULK_CHANGE_TRANSITIONS` or `DEVICE_TRANSITIONS`; storage puts the legal
+sources into the WHERE of each UPDATE, so that an illegal move touches no row.
 """
 
 from collections.abc import Mapping
@@ -42,12 +42,13 @@ BULK_CHANGE_TRANSITIONS: Mapping[BulkChangeStatus, frozenset[BulkChangeStatus]] 
             BulkChangeStatus.PARTIAL,
             BulkChangeStatus.FAILED,
             BulkChangeStatus.REJECTED,
+            BulkChangeStatus.QUEUED,  # its attempt came to nothing: the sweeper queues the next
         }
     ),
     BulkChangeStatus.PROCESSED: frozenset(),
-    # Reconciliation has learned what was unknown, or driven AMOP's update to its end.
-    BulkChangeStatus.PARTIAL: frozenset({BulkChangeStatus.PROCESSED, BulkChangeStatus.FAILED}),
-    BulkChangeStatus.FAILED: frozenset(),
+    # Reconciliation has learned what was unknown, or driven AMOP's update to its end; or a person retries.
+    BulkChangeStatus.PARTIAL: frozenset({BulkChangeStatus.PROCESSED, BulkChangeStatus.FAILED, BulkChangeStatus.QUEUED}),
+    BulkChangeStatus.FAILED: frozenset({BulkChangeStatus.QUEUED}),
     BulkChangeStatus.REJECTED: frozenset(),
 }
 
@@ -62,19 +63,19 @@ DEVICE_TRANSITIONS: Mapping[DeviceStatus, frozenset[DeviceStatus]] = {
     ),
     DeviceStatus.AMOP_FAILED: frozenset({DeviceStatus.PROCESSED}),
     DeviceStatus.PROCESSED: frozenset(),
-    DeviceStatus.REFUSED: frozenset(),
+    DeviceStatus.REFUSED: frozenset({DeviceStatus.PENDING}),  # only by a person's retry of the bulk change
     DeviceStatus.SKIPPED: frozenset(),
 }
 
 ENDED_BULK_CHANGES: frozenset[BulkChangeStatus] = frozenset(
     {BulkChangeStatus.PROCESSED, BulkChangeStatus.PARTIAL, BulkChangeStatus.FAILED, BulkChangeStatus.REJECTED}
 )
-"""Bulk changes for which nothing is sent any more."""
+"""Bulk changes for which nothing is sent any more, unless a person retries them."""
 
 SETTLED_DEVICES: frozenset[DeviceStatus] = frozenset(
-    status for status, targets in DEVICE_TRANSITIONS.items() if not targets
+    {DeviceStatus.PROCESSED, DeviceStatus.REFUSED, DeviceStatus.SKIPPED}
 )
-"""Devices whose outcome is known for good."""
+"""Devices whose outcome is known; no attempt moves them."""
 
 OPEN_DEVICES: frozenset[DeviceStatus] = frozenset(DeviceStatus) - SETTLED_DEVICES
 """Devices that hold their SIM: at most one open device change for an ICCID and service provider."""

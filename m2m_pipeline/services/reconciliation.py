@@ -3,7 +3,6 @@
 Nothing is ever sent from here: a change that was not made is reported, not repeated.
 """
 
-import asyncio
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +12,13 @@ from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied, load_credential
 from m2m_pipeline.services.execution.devices import kept
-from m2m_pipeline.services.execution.execution import ExecutionSettings, first_error
+from m2m_pipeline.services.execution.execution import ExecutionSettings
 from m2m_pipeline.services.execution.readback import read_back
+from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.workbench import Workbench
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.reporting import ResultDocument
-from m2m_pipeline.storage import accounts, bulk_changes, device_changes
+from m2m_pipeline.storage import accounts, device_changes, leases
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.vault import Vault
 
@@ -71,13 +71,10 @@ class Reconciliation:
         return Reconciled(provider.name, before - after, after, documents)
 
     def _settle_one(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> ResultDocument:
-        try:
-            asyncio.run(self._read_back(provider, credential, attempt))
-            unverified = provider.verify is VerifyMode.NONE
-            amop.update_amop(self._database, attempt, None, unverified=unverified)
-            return finish.finish_again(self._database, attempt)
-        except BaseExceptionGroup as group:
-            raise first_error(group) from group
+        run(self._read_back(provider, credential, attempt))
+        unverified = provider.verify is VerifyMode.NONE
+        amop.update_amop(self._database, attempt, None, unverified=unverified)
+        return finish.finish_again(self._database, attempt)
 
     async def _read_back(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> None:
         with self._database.begin() as tx:
@@ -97,7 +94,7 @@ class Reconciliation:
 
     def _next(self, provider: ServiceProvider, owner: str, after: int) -> Attempt | None:
         with self._database.begin() as tx:
-            return bulk_changes.claim_unsettled(tx, provider.id, owner, self._settings.lease_seconds, after)
+            return leases.claim_unsettled(tx, provider.id, owner, self._settings.lease_seconds, after)
 
     def _count_unsettled(self, provider: ServiceProvider) -> int:
         with self._database.begin() as tx:

@@ -80,9 +80,9 @@ def write_steps(connection: Connection, attempt: Attempt, steps: Sequence[Step])
         text(
             """
             INSERT INTO m2m.audit_entry (tenant_id, kind, actor, service_provider_id, bulk_change_id,
-                device_change_id, iccid, old_rate_plan, new_rate_plan, outcome, reason, message, request,
+                device_change_id, retry, iccid, old_rate_plan, new_rate_plan, outcome, reason, message, request,
                 response)
-            SELECT c.tenant_id, s.kind, :actor, c.service_provider_id, c.bulk_change_id, c.id, c.iccid,
+            SELECT c.tenant_id, s.kind, :actor, c.service_provider_id, c.bulk_change_id, c.id, c.retry, c.iccid,
                 c.old_rate_plan, c.rate_plan, s.outcome, s.reason, s.message,
                 jsonb_strip_nulls(jsonb_build_object('attempt', s.attempts, 'ratePlan', c.rate_plan,
                 'communicationPlan', c.communication_plan)), jsonb_build_object('httpStatus', s.http_status,
@@ -113,7 +113,7 @@ _ENDING_KIND = "CASE WHEN c.status IN ('PROCESSED', 'AMOP_FAILED') THEN 'AMOP_UP
 _ENDED = "c.status IN ('PROCESSED', 'AMOP_FAILED', 'REFUSED', 'SKIPPED', 'UNCONFIRMED')"
 _UNTOLD = (
     f"{_ENDED} AND NOT EXISTS (SELECT 1 FROM m2m.audit_entry a WHERE a.device_change_id = c.id "
-    f"AND a.kind = {_ENDING_KIND} AND a.outcome = c.status)"
+    f"AND a.kind = {_ENDING_KIND} AND a.outcome = c.status AND a.retry = c.retry)"
 )
 
 
@@ -128,9 +128,9 @@ def write_endings(
         text(
             f"""
             INSERT INTO m2m.audit_entry (tenant_id, kind, actor, service_provider_id, bulk_change_id,
-                device_change_id, iccid, old_rate_plan, new_rate_plan, outcome, reason, message)
-            SELECT c.tenant_id, {_ENDING_KIND}, :actor, c.service_provider_id, c.bulk_change_id, c.id, c.iccid,
-                c.old_rate_plan, CASE WHEN c.status IN ('PROCESSED', 'AMOP_FAILED') THEN c.rate_plan END,
+                device_change_id, retry, iccid, old_rate_plan, new_rate_plan, outcome, reason, message)
+            SELECT c.tenant_id, {_ENDING_KIND}, :actor, c.service_provider_id, c.bulk_change_id, c.id, c.retry,
+                c.iccid, c.old_rate_plan, CASE WHEN c.status IN ('PROCESSED', 'AMOP_FAILED') THEN c.rate_plan END,
                 c.status, c.reason, c.message
             FROM m2m.device_change c
             WHERE c.bulk_change_id = :id AND (CAST(:batch AS bigint) IS NULL OR c.batch = :batch) AND {_UNTOLD}

@@ -1,4 +1,4 @@
-"""Bulk changes: the request, the queue and the lease are one row, so that they cannot disagree."""
+"""Bulk changes: request, queue and lease (`storage.leases`) are one row, so that they cannot disagree."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from m2m_pipeline.domain.accounts import account_label
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.change import BulkChange, QueuedBulkChange
 from m2m_pipeline.domain.reasons import ReasonCode
-from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES, BulkChangeStatus, bulk_change_sources
+from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, BulkChangeStatus, bulk_change_sources
 
 _COLUMNS = (
     "id, tenant_id, service_provider_id, status, rate_plan, communication_plan, effective_date, batch_size, priority, "
@@ -89,17 +89,41 @@ def insert(connection: Connection, new: NewBulkChange) -> int:
 
 
 def queue(connection: Connection, bulk_change_id: int) -> bool:
-    """Give a bulk change its place in the queue; False where its status does not allow it."""
+    """Give a recorded bulk change its place in the queue; False where it is not NEW."""
     return (
         connection.execute(
             text(
                 """
                 UPDATE m2m.bulk_change
-                SET status = 'QUEUED', attempt = attempt + 1, queued_at = clock_timestamp()
-                WHERE id = :id AND status = ANY(:sources)
+                SET status = 'QUEUED', attempt = attempt + 1, queued_at = clock_timestamp(),
+                    attempt_queued_at = clock_timestamp()
+                WHERE id = :id AND status = 'NEW'
                 """
             ),
-            {"id": bulk_change_id, "sources": sorted(bulk_change_sources(BulkChangeStatus.QUEUED))},
+            {"id": bulk_change_id},
+        ).rowcount
+        == 1
+    )
+
+
+def queue_again(connection: Connection, bulk_change_id: int) -> bool:
+    """Queue an ended bulk change for a new attempt; False where its end is final, or somebody is settling it."""
+    return (
+        connection.execute(
+            text(
+                """
+                UPDATE m2m.bulk_change
+                SET status = 'QUEUED', attempt = attempt + 1, fruitless_attempts = 0, queued_at = clock_timestamp(),
+                    attempt_queued_at = clock_timestamp(), started_at = NULL, finished_at = NULL, reason = NULL,
+                    message = NULL, result = NULL, lease_owner = NULL, lease_expires_at = NULL
+                WHERE id = :id AND status = ANY(:sources) AND (lease_owner IS NULL OR lease_expires_at <
+                    clock_timestamp())
+                """
+            ),
+            {
+                "id": bulk_change_id,
+                "sources": sorted(bulk_change_sources(BulkChangeStatus.QUEUED) & ENDED_BULK_CHANGES),
+            },
         ).rowcount
         == 1
     )
@@ -149,92 +173,6 @@ def list_queued(connection: Connection, limit: int) -> Sequence[QueuedBulkChange
         )
         for row in rows
     ]
-
-
-def claim(connection: Connection, bulk_change_id: int, owner: str, lease_seconds: float) -> Attempt | None:
-    """Take the lease for the run `owner`, or renew it where this run holds it already; None where another does.
-
-    The token grows whenever the owner changes. All times are the database's.
-    """
-    row = connection.execute(
-        text(
-            """
-            UPDATE m2m.bulk_change
-            SET status = 'PROCESSING', lease_token = lease_token + CASE WHEN status = 'PROCESSING' AND
-                lease_owner = :owner THEN 0 ELSE 1 END, lease_owner = :owner, lease_expires_at =
-                clock_timestamp() + make_interval(secs => :seconds), started_at = coalesce(started_at,
-                clock_timestamp())
-            WHERE id = :id AND (status = 'QUEUED' OR (status = 'PROCESSING' AND (lease_owner = :owner OR
-                lease_owner IS NULL OR lease_expires_at < clock_timestamp())))
-            RETURNING tenant_id, lease_token
-            """
-        ),
-        {"id": bulk_change_id, "owner": owner, "seconds": lease_seconds},
-    ).first()
-    return Attempt(bulk_change_id, row.tenant_id, row.lease_token, owner) if row else None
-
-
-def claim_unsettled(
-    connection: Connection, provider_id: int, owner: str, lease_seconds: float, after: int
-) -> Attempt | None:
-    """Take the lease of the provider's next ended bulk change (by id, beyond `after`) with devices to be settled.
-
-    None where there is no other. One that somebody else is settling is passed over.
-    """
-    row = connection.execute(
-        text(
-            """
-            UPDATE m2m.bulk_change
-            SET lease_token = lease_token + 1, lease_owner = :owner,
-                lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
-            WHERE id = (SELECT b.id FROM m2m.bulk_change b WHERE b.service_provider_id = :provider AND b.id > :after
-                AND b.status = ANY(:ended) AND (b.lease_owner IS NULL OR b.lease_expires_at < clock_timestamp())
-                AND EXISTS (SELECT 1 FROM m2m.device_change c WHERE c.bulk_change_id = b.id
-                AND c.status = ANY(:open)) ORDER BY b.id LIMIT 1 FOR UPDATE SKIP LOCKED)
-            RETURNING id, tenant_id, lease_token
-            """
-        ),
-        {
-            "provider": provider_id,
-            "owner": owner,
-            "seconds": lease_seconds,
-            "after": after,
-            "ended": sorted(ENDED_BULK_CHANGES),
-            "open": sorted(OPEN_DEVICES),
-        },
-    ).first()
-    return Attempt(row.id, row.tenant_id, row.lease_token, owner) if row else None
-
-
-def renew(connection: Connection, attempt: Attempt, lease_seconds: float) -> bool:
-    """Prolong the lease from now; False where it is lost."""
-    return (
-        connection.execute(
-            text(
-                """
-                UPDATE m2m.bulk_change
-                SET lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
-                WHERE id = :id AND lease_token = :token AND lease_owner = :owner
-                """
-            ),
-            {"id": attempt.bulk_change_id, "token": attempt.token, "owner": attempt.owner, "seconds": lease_seconds},
-        ).rowcount
-        == 1
-    )
-
-
-def release(connection: Connection, owner: str) -> None:
-    """Give back what the run `owner` holds, so that the next attempt need not wait for the lease to run out."""
-    connection.execute(
-        text(
-            """
-            UPDATE m2m.bulk_change
-            SET lease_owner = NULL, lease_expires_at = NULL
-            WHERE lease_owner = :owner
-            """
-        ),
-        {"owner": owner},
-    )
 
 
 def stop(connection: Connection, attempt: Attempt, reason: ReasonCode, message: str) -> None:

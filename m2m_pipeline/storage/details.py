@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.reasons import REASONS, ReasonCode
-from m2m_pipeline.domain.status import OPEN_DEVICES, DeviceStatus
+from m2m_pipeline.domain.status import OPEN_DEVICES, DeviceStatus, device_sources
 
 # Which pending devices need no call, by a condition on the device change `c`; the first that fits counts.
 _NEEDS_NO_CALL = (
@@ -69,6 +69,25 @@ def end_unsent(connection: Connection, bulk_change_id: int, reason: ReasonCode) 
             "id": bulk_change_id,
             "reason": ReasonCode.OUTCOME_UNKNOWN.value,
             "message": f"The carrier could not be asked: {REASONS[reason].title}.",
+        },
+    )
+
+
+def leave_unknown(connection: Connection, bulk_change_id: int, message: str) -> None:
+    """No attempt follows: what may have reached the carrier, or is only its claim, is left to reconciliation."""
+    connection.execute(
+        text(
+            """
+            UPDATE m2m.device_change
+            SET status = 'UNCONFIRMED', reason = :reason, message = :message
+            WHERE bulk_change_id = :id AND status = ANY(:sources)
+            """
+        ),
+        {
+            "id": bulk_change_id,
+            "reason": ReasonCode.OUTCOME_UNKNOWN.value,
+            "message": message,
+            "sources": sorted(device_sources(DeviceStatus.UNCONFIRMED)),
         },
     )
 

@@ -166,7 +166,7 @@ def take_steps(connection: Connection, steps: Sequence[Step]) -> None:
             ),
             {
                 "status": status.value,
-                "sources": sorted(device_sources(status)),
+                "sources": sorted(device_sources(status) - SETTLED_DEVICES),
                 "settled": sorted(SETTLED_DEVICES),
                 "id": [step.device_change_id for step in chosen],
                 "reason": [step.reason for step in chosen],

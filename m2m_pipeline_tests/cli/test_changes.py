@@ -57,6 +57,20 @@ def test_the_existing_systems_request_may_be_a_file(m2m: Shell, world: World) ->
     assert "only NEW ones can be processed" in again.err
 
 
+def test_refused_devices_are_tried_again(m2m: Shell, world: World) -> None:
+    world.trouble(Rule(name="device_refused", iccids=frozenset(world.iccids[:1])))
+    bulk_change_id = str(world.submit().bulk_change_id)
+    early = m2m("retry", bulk_change_id, *OURS)
+    world.run(int(bulk_change_id))
+    retried = m2m("retry", bulk_change_id, "--json", *OURS)
+    again = m2m("retry", bulk_change_id, *OURS)
+
+    assert (early.status, early.out) == (2, "")
+    assert "only PARTIAL and FAILED ones can be retried" in early.err
+    assert json.loads(retried.out) == {"id": int(bulk_change_id), "status": "QUEUED", "pending": 1, "held": 0}
+    assert (again.status, again.out) == (2, "")
+
+
 def test_a_rejected_request_says_every_reason_and_exits_with_2(m2m: Shell, world: World) -> None:
     name = m2m.file("sims.csv", f"iccid\n{world.iccids[0]}\n{world.iccids[0]}\n12\n8.98E+18\n")
     rejected = m2m("submit", name, "--provider", PROVIDER, "--rate-plan", "Nobody's", "--effective-date", "soon", *OURS)

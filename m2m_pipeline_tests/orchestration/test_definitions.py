@@ -39,12 +39,14 @@ def test_the_definitions_load_without_a_database(definitions: dg.Definitions) ->
     dg.Definitions.validate_loadable(definitions)
 
 
-def test_the_sensor_runs_without_anybody_starting_it(definitions: dg.Definitions) -> None:
-    (sensor,) = list(definitions.sensors or [])
+def test_the_sensors_run_without_anybody_starting_them(definitions: dg.Definitions) -> None:
+    dispatch, sweep = list(definitions.sensors or [])
 
-    assert isinstance(sensor, dg.SensorDefinition)
-    assert sensor.default_status is dg.DefaultSensorStatus.RUNNING
-    assert sensor.job_name == job.name
+    assert isinstance(dispatch, dg.SensorDefinition)
+    assert isinstance(sweep, dg.SensorDefinition)
+    assert dispatch.default_status is sweep.default_status is dg.DefaultSensorStatus.RUNNING
+    assert dispatch.job_name == job.name
+    assert not sweep.targets
 
 
 def test_the_graph_has_the_named_steps_one_after_the_other() -> None:

@@ -10,7 +10,7 @@ from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.change import RequestedRow
-from m2m_pipeline.storage import accounts, bulk_changes, device_changes, inventory
+from m2m_pipeline.storage import accounts, bulk_changes, device_changes, inventory, leases
 from m2m_pipeline.storage.bulk_changes import NewBulkChange
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline_tests.world import iccids
@@ -53,7 +53,7 @@ class Stock:
 
     def claim(self, bulk_change_id: int, owner: str = "run-1", seconds: float = 60.0) -> Attempt | None:
         with self.database.begin() as tx:
-            return bulk_changes.claim(tx, bulk_change_id, owner, seconds)
+            return leases.claim(tx, bulk_change_id, owner, seconds)
 
     def expire(self, bulk_change_id: int) -> None:
         with self.database.begin() as tx:

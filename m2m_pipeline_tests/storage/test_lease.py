@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from m2m_pipeline.domain.attempt import Attempt, LeaseLostError
 from m2m_pipeline.domain.status import BulkChangeStatus
-from m2m_pipeline.storage import bulk_changes, device_changes
+from m2m_pipeline.storage import bulk_changes, device_changes, leases
 from m2m_pipeline_tests.storage.conftest import Stock
 
 
@@ -33,7 +33,7 @@ def test_the_owner_renews_and_keeps_its_token(stock: Stock) -> None:
     assert first is not None
     assert first == again
     with stock.database.begin() as tx:
-        assert bulk_changes.renew(tx, first, 60)
+        assert leases.renew(tx, first, 60)
 
 
 def test_an_owner_whose_lease_ran_out_goes_on_if_nobody_took_it(stock: Stock) -> None:
@@ -62,7 +62,7 @@ def test_a_lease_that_ran_out_goes_to_the_next_and_the_old_owner_writes_nothing(
         device_changes.mark_sending(tx, stock.ids(bulk_change_id))
     assert stock.statuses(bulk_change_id) == ["PENDING"] * 3
     with stock.database.begin() as tx:
-        assert not bulk_changes.renew(tx, old, 60)
+        assert not leases.renew(tx, old, 60)
     with stock.database.fenced(new) as tx:
         device_changes.mark_sending(tx, stock.ids(bulk_change_id))
     assert stock.statuses(bulk_change_id) == ["SENDING"] * 3
@@ -73,7 +73,7 @@ def test_a_lease_that_is_given_back_is_free_at_once_and_its_token_is_spent(stock
     old = stock.claim(bulk_change_id, "run-1")
     assert old is not None
     with stock.database.begin() as tx:
-        bulk_changes.release(tx, "run-1")
+        leases.release(tx, "run-1")
     new = stock.claim(bulk_change_id, "run-2")
     assert new is not None
     with pytest.raises(LeaseLostError), stock.database.fenced(old):
@@ -84,7 +84,7 @@ def test_a_run_gives_back_nobody_elses_lease(stock: Stock) -> None:
     bulk_change_id = stock.record()
     assert stock.claim(bulk_change_id, "run-1")
     with stock.database.begin() as tx:
-        bulk_changes.release(tx, "run-2")
+        leases.release(tx, "run-2")
     assert stock.claim(bulk_change_id, "run-2") is None
 
 

@@ -3,7 +3,7 @@
 from m2m_pipeline.domain.attempt import Attempt, NotClaimableError
 from m2m_pipeline.domain.change import BulkChange
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES
-from m2m_pipeline.storage import bulk_changes
+from m2m_pipeline.storage import bulk_changes, leases
 from m2m_pipeline.storage.database import Database
 
 
@@ -16,7 +16,7 @@ def claim(database: Database, bulk_change_id: int, owner: str, lease_seconds: fl
     """
     with database.begin() as tx:
         before = bulk_changes.find(tx, bulk_change_id)
-        attempt = bulk_changes.claim(tx, bulk_change_id, owner, lease_seconds)
+        attempt = leases.claim(tx, bulk_change_id, owner, lease_seconds)
         if attempt is None:
             raise NotClaimableError(why_not(before, bulk_change_id))
         return attempt

@@ -4,7 +4,6 @@ Every step claims the lease anew, so that any selection of steps can be re-execu
 still to be done.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,11 +19,12 @@ from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied, load_credential, probe, writes_denied
 from m2m_pipeline.services.execution.claiming import claim, why_not
 from m2m_pipeline.services.execution.devices import change_devices
-from m2m_pipeline.services.execution.workbench import Patience, Workbench
+from m2m_pipeline.services.execution.running import run
+from m2m_pipeline.services.execution.workbench import Patience, Workbench, lease_kept
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.reporting import ResultDocument, fold
 from m2m_pipeline.services.submission import request_problems
-from m2m_pipeline.storage import accounts, audit, bulk_changes, details, device_changes
+from m2m_pipeline.storage import accounts, audit, bulk_changes, details, device_changes, leases
 from m2m_pipeline.storage.database import Database, retrying_transient
 from m2m_pipeline.storage.vault import Vault
 
@@ -113,7 +113,7 @@ class Execution:
         """
         attempt = self.claim(bulk_change_id, owner)
         _, provider = _load(self._database, attempt)
-        denied = writes_denied(provider) or asyncio.run(self._probe(attempt, provider))
+        denied = writes_denied(provider) or run(self._probe(attempt, provider))
         if denied is None:
             return
         with self._database.fenced(attempt) as tx:
@@ -145,10 +145,7 @@ class Execution:
 
         """
         attempt = self.claim(batch.bulk_change_id, owner)
-        try:
-            asyncio.run(self._change_devices(attempt, batch))
-        except BaseExceptionGroup as group:
-            raise first_error(group) from group
+        run(self._change_devices(attempt, batch))
 
     def update_amop(self, batch: Batch, owner: str) -> None:
         """Bring AMOP's inventory to what the carrier has applied in a batch."""
@@ -176,7 +173,7 @@ class Execution:
     def release(self, owner: str) -> None:
         """Give the lease back: this run has failed, and the next one need not wait for the lease to run out."""
         with self._database.begin() as tx:
-            bulk_changes.release(tx, owner)
+            leases.release(tx, owner)
 
     def document(self, bulk_change_id: int) -> ResultDocument:
         """The result document as the rows stand now.
@@ -197,7 +194,8 @@ class Execution:
             return credential
         carrier = self._door.open(provider, credential)
         try:
-            return await probe(carrier, provider, self._settings.patience.outage)
+            async with lease_kept(self._database, attempt, self._settings.lease_seconds):
+                return await probe(carrier, provider, self._settings.patience.outage)
         finally:
             await carrier.close()
             with self._database.fenced(attempt) as tx:
@@ -232,11 +230,3 @@ def _load(database: Database, attempt: Attempt) -> tuple[BulkChange, ServiceProv
         provider = accounts.find_provider(tx, change.tenant_id, provider_id=change.service_provider_id)
         assert provider is not None
         return change, provider
-
-
-def first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The error that ended the others."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error

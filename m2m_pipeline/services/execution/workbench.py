@@ -1,7 +1,8 @@
 """The devices of one batch while they are worked on: what memory knows, and the one way by which it is committed."""
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -12,7 +13,7 @@ from m2m_pipeline.domain.outcome import Refused, Scope
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.paced import PacedCarrier
-from m2m_pipeline.storage import audit, bulk_changes, device_changes
+from m2m_pipeline.storage import audit, bulk_changes, device_changes, leases
 from m2m_pipeline.storage.database import Database, retrying_transient
 
 FLUSH_ROWS = 200
@@ -136,6 +137,17 @@ _KEPT_OUT = {ReasonCode.CARRIER_SIGN_IN_REFUSED, ReasonCode.CARRIER_ROLE_REFUSED
 _IN_WORK = {DeviceStatus.PENDING, DeviceStatus.SENDING, DeviceStatus.APPLIED, DeviceStatus.UNCONFIRMED}
 
 
+@asynccontextmanager
+async def lease_kept(database: Database, attempt: Attempt, lease_seconds: float) -> AsyncGenerator[None]:
+    """Keep the lease while the body works: one that ran out is taken for the end of its run."""
+    async with asyncio.TaskGroup() as background:
+        keeper = background.create_task(keep_lease(database, attempt, lease_seconds))
+        try:
+            yield
+        finally:
+            keeper.cancel()
+
+
 async def keep_lease(database: Database, attempt: Attempt, lease_seconds: float) -> None:
     """Renew the lease until cancelled.
 
@@ -147,7 +159,7 @@ async def keep_lease(database: Database, attempt: Attempt, lease_seconds: float)
     @retrying_transient
     def renew() -> bool:
         with database.begin() as tx:
-            return bulk_changes.renew(tx, attempt, lease_seconds)
+            return leases.renew(tx, attempt, lease_seconds)
 
     while await asyncio.to_thread(renew):  # noqa: ASYNC110 -- the lease is the database's: there is no event to wait for
         await asyncio.sleep(lease_seconds / 3)

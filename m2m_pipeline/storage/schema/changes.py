@@ -48,6 +48,8 @@ class BulkChange(Base):
     request_digest: Mapped[str]
     idempotency_key: Mapped[str | None]
     attempt: Mapped[int] = mapped_column(server_default=text("0"))
+    attempt_queued_at: Mapped[datetime | None]
+    fruitless_attempts: Mapped[int] = mapped_column(server_default=text("0"))
     lease_token: Mapped[int] = mapped_column(server_default=text("0"))
     lease_owner: Mapped[str | None]
     lease_expires_at: Mapped[datetime | None]
@@ -95,6 +97,7 @@ class DeviceChange(Base):
     communication_plan: Mapped[str | None]
     batch: Mapped[int | None]
     attempts: Mapped[int] = mapped_column(server_default=text("0"))
+    retry: Mapped[int] = mapped_column(server_default=text("0"))
     reason: Mapped[str | None]
     message: Mapped[str | None]
     http_status: Mapped[int | None]

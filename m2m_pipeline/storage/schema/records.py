@@ -24,6 +24,7 @@ class AuditEntry(Base):
             "device_change_id",
             "kind",
             "outcome",
+            "retry",
             unique=True,
             postgresql_where=text("kind IN ('AMOP_UPDATE', 'DEVICE_ENDED')"),
         ),
@@ -36,6 +37,7 @@ class AuditEntry(Base):
     service_provider_id: Mapped[int | None]
     bulk_change_id: Mapped[int | None]
     device_change_id: Mapped[int | None]
+    retry: Mapped[int] = mapped_column(server_default=text("0"))
     iccid: Mapped[str | None]
     old_rate_plan: Mapped[str | None]
     new_rate_plan: Mapped[str | None]

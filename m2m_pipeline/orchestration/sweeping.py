@@ -1,0 +1,103 @@
+"""The sensor by which crashes heal: it finds attempts that died and has the next one queued.
+
+It is a sensor that writes, which is safe here because the truth is in rows: each write is one guarded transaction that
+a repeated, lost or concurrent tick (or a preview in the UI) cannot do twice, and nothing of it waits for the tick to
+end. A schedule would start a run for each look, and those pile up just when the platform is in trouble.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
+import dagster as dg
+
+from m2m_pipeline.orchestration.assets import headline, materialization
+from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
+from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.services.sweeping import Sweeping, Swept
+
+_BELIEVED_ALIVE = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+
+
+def sweep_sensor(interval_seconds: int) -> dg.SensorDefinition:
+    """The sweeper, looking every `interval_seconds`."""
+
+    @dg.sensor(minimum_interval_seconds=interval_seconds, default_status=dg.DefaultSensorStatus.RUNNING)
+    def sweep_abandoned_attempts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
+        """Take up what died: attempts without a lease, dispatches without a run, runs without a process."""
+        services = platform.services
+        told = [f"Run {one} was taken for dead." for one in end_dead_runs(context.instance, services.sweeping)]
+        waiting = {one.id: one.attempt for one in services.queue.head()}
+        swept = [
+            *services.sweeping.sweep_leases(),
+            *give_up_lost_dispatches(context.instance, services.sweeping, waiting),
+        ]
+        told += [_told(one) for one in swept]
+        for line in told:
+            context.log.info(line)
+        return dg.SensorResult(
+            skip_reason=" ".join(told) or "Nothing was abandoned.",
+            asset_events=[materialization(one.document) for one in swept if one.document],
+        )
+
+    return sweep_abandoned_attempts
+
+
+def give_up_lost_dispatches(
+    instance: dg.DagsterInstance, sweeping: Sweeping, waiting: Mapping[int, int]
+) -> Iterator[Swept]:
+    """Give up attempts (bulk change → attempt) that wait in the queue though each of their runs has ended.
+
+    Dagster never launches their run key again. `waiting` must have been read before: a run seen to have ended after it
+    can no longer take the bulk change.
+    """
+    if not waiting:
+        return
+    runs: dict[tuple[str, str], list[dg.DagsterRun]] = defaultdict(list)
+    tags = {"m2m/bulk_change": [str(one) for one in waiting]}
+    for run in instance.get_runs(dg.RunsFilter(job_name=bulk_carrier_rate_plan_change.name, tags=tags)):
+        runs[run.tags["m2m/bulk_change"], run.tags.get("m2m/attempt", "")].append(run)
+    for bulk_change_id, attempt in waiting.items():
+        dispatched = runs[str(bulk_change_id), str(attempt)]
+        if dispatched and all(run.is_finished for run in dispatched):
+            why = f"run {dispatched[0].run_id} ended as {dispatched[0].status.value} before it took the bulk change."
+            swept = sweeping.give_up_dispatch(bulk_change_id, attempt, why)
+            if swept:
+                yield swept
+
+
+def end_dead_runs(instance: dg.DagsterInstance, sweeping: Sweeping) -> Iterator[str]:
+    """End, for Dagster, runs that it takes for alive while their lease is long gone; their ids.
+
+    Nothing else ever would where the host has died, and each holds one of the slots.
+    """
+    alive = dg.RunsFilter(job_name=bulk_carrier_rate_plan_change.name, statuses=list(_BELIEVED_ALIVE))
+    for record in instance.get_run_records(alive):
+        run, begun = record.dagster_run, record.start_time or record.update_timestamp.timestamp()
+        bulk_change_id = _bulk_change_of(run)
+        if bulk_change_id is None or time.time() - begun < sweeping.grace_seconds:
+            continue
+        if not sweeping.disown(bulk_change_id, run.run_id):
+            continue
+        message = "No sign of life: this run's lease has run out or went to another. Writes by it would be refused."
+        if run.status is dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run, message)
+        else:
+            instance.report_run_failed(run, message)
+        yield run.run_id
+
+
+def _bulk_change_of(run: dg.DagsterRun) -> int | None:
+    """The bulk change that a run works on: by its tag, or, where it was launched by hand, by its configuration."""
+    named: object = run.tags.get("m2m/bulk_change")
+    config: object = run.run_config
+    for key in ("ops", "validate_request", "config", "bulk_change_id"):
+        config = config.get(key) if isinstance(config, Mapping) else None
+    found = str(named or config)
+    return int(found) if found.isdecimal() else None
+
+
+def _told(swept: Swept) -> str:
+    if swept.document:
+        return f"Bulk change {swept.bulk_change_id} was ended after attempt {swept.attempt}: {headline(swept.document)}"
+    return f"Bulk change {swept.bulk_change_id}: attempt {swept.attempt} was given up, the next one is queued."

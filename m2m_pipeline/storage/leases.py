@@ -1,0 +1,189 @@
+"""Leases: who works on a bulk change, taken by compare-and-set, timed by the database's clock."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from m2m_pipeline.domain.attempt import Attempt
+from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES
+
+
+@dataclass(frozen=True, slots=True)
+class Stranded:
+    """A bulk change whose attempt came to nothing; its row is locked until the transaction ends."""
+
+    id: int
+    tenant_id: int
+    service_provider_id: int
+    attempt: int
+    fruitless: int  # attempts in a row, this one counted, in which no device was brought to its end
+    owner: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a run stands to its bulk change."""
+
+    tenant_id: int
+    attempt: int  # the bulk change's newest
+    holds_lease: bool
+    quiet_seconds: float  # since its bulk change was last queued, ended, or under the run's own lease
+
+
+def claim(connection: Connection, bulk_change_id: int, owner: str, lease_seconds: float) -> Attempt | None:
+    """Take the lease for the run `owner`, or renew it where this run holds it already; None where another does.
+
+    The token grows whenever the owner changes. All times are the database's.
+    """
+    row = connection.execute(
+        text(
+            """
+            UPDATE m2m.bulk_change
+            SET status = 'PROCESSING', lease_token = lease_token + CASE WHEN status = 'PROCESSING' AND
+                lease_owner = :owner THEN 0 ELSE 1 END, lease_owner = :owner, lease_expires_at =
+                clock_timestamp() + make_interval(secs => :seconds), started_at = coalesce(started_at,
+                clock_timestamp())
+            WHERE id = :id AND (status = 'QUEUED' OR (status = 'PROCESSING' AND (lease_owner = :owner OR
+                lease_owner IS NULL OR lease_expires_at < clock_timestamp())))
+            RETURNING tenant_id, lease_token
+            """
+        ),
+        {"id": bulk_change_id, "owner": owner, "seconds": lease_seconds},
+    ).first()
+    return Attempt(bulk_change_id, row.tenant_id, row.lease_token, owner) if row else None
+
+
+def claim_unsettled(
+    connection: Connection, provider_id: int, owner: str, lease_seconds: float, after: int
+) -> Attempt | None:
+    """Take the lease of the provider's next ended bulk change (by id, beyond `after`) with devices to be settled.
+
+    None where there is no other. One that somebody else is settling is passed over.
+    """
+    row = connection.execute(
+        text(
+            """
+            UPDATE m2m.bulk_change
+            SET lease_token = lease_token + 1, lease_owner = :owner,
+                lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
+            WHERE id = (SELECT b.id FROM m2m.bulk_change b WHERE b.service_provider_id = :provider AND b.id > :after
+                AND b.status = ANY(:ended) AND (b.lease_owner IS NULL OR b.lease_expires_at < clock_timestamp())
+                AND EXISTS (SELECT 1 FROM m2m.device_change c WHERE c.bulk_change_id = b.id
+                AND c.status = ANY(:open)) ORDER BY b.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+            RETURNING id, tenant_id, lease_token
+            """
+        ),
+        {
+            "provider": provider_id,
+            "owner": owner,
+            "seconds": lease_seconds,
+            "after": after,
+            "ended": sorted(ENDED_BULK_CHANGES),
+            "open": sorted(OPEN_DEVICES),
+        },
+    ).first()
+    return Attempt(row.id, row.tenant_id, row.lease_token, owner) if row else None
+
+
+def renew(connection: Connection, attempt: Attempt, lease_seconds: float) -> bool:
+    """Prolong the lease from now; False where it is lost."""
+    return (
+        connection.execute(
+            text(
+                """
+                UPDATE m2m.bulk_change
+                SET lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
+                WHERE id = :id AND lease_token = :token AND lease_owner = :owner
+                """
+            ),
+            {"id": attempt.bulk_change_id, "token": attempt.token, "owner": attempt.owner, "seconds": lease_seconds},
+        ).rowcount
+        == 1
+    )
+
+
+def release(connection: Connection, owner: str) -> None:
+    """Give back what the run `owner` holds, so that the next attempt need not wait for the lease to run out."""
+    connection.execute(
+        text(
+            """
+            UPDATE m2m.bulk_change
+            SET lease_owner = NULL, lease_expires_at = NULL
+            WHERE lease_owner = :owner
+            """
+        ),
+        {"owner": owner},
+    )
+
+
+# An attempt bore fruit where it brought a device to its end.
+_STRANDED = """
+    SELECT b.id, b.tenant_id, b.service_provider_id, b.attempt, b.lease_owner, CASE WHEN EXISTS (SELECT 1 FROM
+        m2m.device_change c WHERE c.bulk_change_id = b.id AND c.ended_at > b.attempt_queued_at) THEN 1 ELSE
+        b.fruitless_attempts + 1 END AS fruitless
+    FROM m2m.bulk_change b
+"""
+
+
+def lock_stranded(connection: Connection, after: int) -> Stranded | None:
+    """The next bulk change (by id, beyond `after`) in PROCESSING that nobody holds the lease of.
+
+    One whose owner is just writing is locked by it, and passed over: it lives.
+    """
+    return _lock(
+        connection,
+        "b.status = 'PROCESSING' AND (b.lease_owner IS NULL OR b.lease_expires_at < clock_timestamp()) "
+        "AND b.id > :after ORDER BY b.id LIMIT 1",
+        {"after": after},
+    )
+
+
+def lock_queued(connection: Connection, bulk_change_id: int, attempt: int) -> Stranded | None:
+    """The bulk change of that id where it still waits for that attempt."""
+    return _lock(
+        connection,
+        "b.status = 'QUEUED' AND b.id = :id AND b.attempt = :attempt",
+        {"id": bulk_change_id, "attempt": attempt},
+    )
+
+
+def _lock(connection: Connection, condition: str, values: dict[str, int]) -> Stranded | None:
+    row = connection.execute(text(f"{_STRANDED} WHERE {condition} FOR UPDATE OF b SKIP LOCKED"), values).first()
+    if row is None:
+        return None
+    return Stranded(row.id, row.tenant_id, row.service_provider_id, row.attempt, row.fruitless, row.lease_owner)
+
+
+def queue_next_attempt(connection: Connection, stranded: Stranded) -> bool:
+    """Queue the attempt after a stranded one, at its old place; whoever held the lease before writes nothing more."""
+    return (
+        connection.execute(
+            text(
+                """
+                UPDATE m2m.bulk_change
+                SET status = 'QUEUED', attempt = attempt + 1, attempt_queued_at = clock_timestamp(),
+                    fruitless_attempts = :fruitless, lease_owner = NULL, lease_expires_at = NULL
+                WHERE id = :id AND attempt = :attempt AND (status = 'QUEUED' OR (status = 'PROCESSING' AND
+                    (lease_owner IS NULL OR lease_expires_at < clock_timestamp())))
+                """
+            ),
+            {"id": stranded.id, "attempt": stranded.attempt, "fruitless": stranded.fruitless},
+        ).rowcount
+        == 1
+    )
+
+
+def find_standing(connection: Connection, bulk_change_id: int, owner: str) -> Standing | None:
+    """How the run `owner` stands to a bulk change; None where there is none of that id."""
+    row = connection.execute(
+        text(
+            """
+            SELECT tenant_id, attempt, coalesce(lease_owner = :owner AND lease_expires_at > clock_timestamp(), false)
+                AS holds_lease, extract(epoch FROM clock_timestamp() - greatest(created_at, attempt_queued_at,
+                finished_at, CASE WHEN lease_owner = :owner THEN lease_expires_at END))::float8 AS quiet
+            FROM m2m.bulk_change WHERE id = :id
+            """
+        ),
+        {"id": bulk_change_id, "owner": owner},
+    ).first()
+    return Standing(row.tenant_id, row.attempt, row.holds_lease, row.quiet) if row else None

@@ -1,0 +1,209 @@
+"""The sweep sensor: what Dagster knows of runs, and what the rows know of leases, put together."""
+
+from collections.abc import Mapping
+
+import dagster as dg
+import pytest
+
+from m2m_pipeline.orchestration import sweeping
+from m2m_pipeline.orchestration.assets import bulk_changes
+from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change as job
+from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.orchestration.sensors import run_request
+from m2m_pipeline.orchestration.sweeping import sweep_sensor
+from m2m_pipeline.services.sweeping import MAX_ATTEMPTS
+from m2m_pipeline_tests.invariants import check_all
+from m2m_pipeline_tests.world import World
+
+SENSOR = sweep_sensor(30)
+ENDED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+BELIEVED_ALIVE = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+
+
+def tick(platform: Platform, instance: dg.DagsterInstance) -> str:
+    """One look of the sweeper; what it says."""
+    with dg.build_sensor_context(instance=instance, resources={"platform": platform}) as context:
+        result = SENSOR(context)
+    assert isinstance(result, dg.SensorResult)
+    assert not result.run_requests
+    assert result.skip_reason is not None
+    for event in result.asset_events:
+        assert isinstance(event, dg.AssetMaterialization)
+        instance.report_runless_asset_event(event)
+    return str(result.skip_reason.skip_message)
+
+
+def dispatched(world: World, instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> dg.DagsterRun:
+    """The run that the dispatch sensor asks for, as Dagster has it."""
+    (queued,) = world.services.queue.head()
+    request = run_request(queued)
+    return instance.create_run_for_job(job, run_config=request.run_config, tags=request.tags, status=status)
+
+
+def queue_of(world: World) -> Mapping[int, int]:
+    return {one.id: one.attempt for one in world.services.queue.head()}
+
+
+def status_of(instance: dg.DagsterInstance, run: dg.DagsterRun) -> dg.DagsterRunStatus:
+    now = instance.get_run_by_id(run.run_id)
+    assert now is not None
+    return now.status
+
+
+def silence(world: World, minutes: int = 10) -> None:
+    """As if all that happened had happened that long ago."""
+    for column in ("created_at", "queued_at", "attempt_queued_at", "lease_expires_at"):
+        world.sql(f"UPDATE m2m.bulk_change SET {column} = {column} - interval '{minutes} min'")
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the runs had begun long ago."""
+    now = sweeping.time.time()
+    monkeypatch.setattr(sweeping.time, "time", lambda: now + 3600)
+
+
+@pytest.mark.usefixtures("world")
+def test_where_all_is_well_nothing_is_done(platform: Platform, instance: dg.DagsterInstance) -> None:
+    assert tick(platform, instance) == "Nothing was abandoned."
+
+
+def test_an_attempt_whose_lease_ran_out_is_followed_by_the_next(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    world.prepare(bulk_change_id)
+    silence(world)
+
+    assert "attempt 1 was given up" in tick(platform, instance)
+    assert queue_of(world) == {bulk_change_id: 2}
+
+
+@pytest.mark.parametrize("status", ENDED)
+def test_a_dispatch_whose_run_ended_before_it_took_the_change_is_followed_by_another(
+    world: World, platform: Platform, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    dispatched(world, instance, status)
+
+    assert "attempt 1 was given up" in tick(platform, instance)
+    assert queue_of(world) == {bulk_change_id: 2}
+    assert tick(platform, instance) == "Nothing was abandoned."
+    assert queue_of(world) == {bulk_change_id: 2}
+
+
+def test_a_dispatch_whose_run_is_still_to_come_is_waited_for(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    assert tick(platform, instance) == "Nothing was abandoned."
+    dispatched(world, instance, dg.DagsterRunStatus.FAILURE)
+    dispatched(world, instance, dg.DagsterRunStatus.NOT_STARTED)
+
+    assert tick(platform, instance) == "Nothing was abandoned."
+    assert queue_of(world) == {bulk_change_id: 1}
+
+
+def test_a_dispatch_that_is_lost_each_time_ends_the_change_and_the_catalog_shows_it(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    for _ in range(MAX_ATTEMPTS):
+        dispatched(world, instance, dg.DagsterRunStatus.FAILURE)
+        tick(platform, instance)
+
+    assert queue_of(world) == {}
+    check_all(world.evidence(bulk_change_id))
+    event = instance.get_latest_materialization_event(bulk_changes.key)
+    assert event is not None
+    assert event.asset_materialization is not None
+    assert event.asset_materialization.partition == str(bulk_change_id)
+
+
+@pytest.mark.usefixtures("later")
+@pytest.mark.parametrize("status", BELIEVED_ALIVE)
+def test_a_run_on_a_dead_host_is_ended_in_dagster_and_followed_by_the_next(
+    world: World, platform: Platform, instance: dg.DagsterInstance, status: dg.DagsterRunStatus
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    run = dispatched(world, instance, status)
+    world.prepare(bulk_change_id, run.run_id)
+    silence(world)
+
+    assert f"Run {run.run_id} was taken for dead" in tick(platform, instance)
+    canceling = status is dg.DagsterRunStatus.CANCELING
+    assert status_of(instance, run) is (dg.DagsterRunStatus.CANCELED if canceling else dg.DagsterRunStatus.FAILURE)
+    assert queue_of(world) == {bulk_change_id: 2}
+    assert tick(platform, instance) == "Nothing was abandoned."
+
+
+@pytest.mark.usefixtures("later")
+def test_a_run_that_died_before_it_took_the_change_is_ended_and_followed_in_one_tick(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    run = dispatched(world, instance, dg.DagsterRunStatus.STARTED)
+    silence(world)
+    tick(platform, instance)
+
+    assert status_of(instance, run) is dg.DagsterRunStatus.FAILURE
+    assert queue_of(world) == {bulk_change_id: 2}
+
+
+@pytest.mark.usefixtures("later")
+def test_a_run_that_was_superseded_long_ago_is_ended_and_its_successor_is_not(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    old = dispatched(world, instance, dg.DagsterRunStatus.STARTED)
+    world.services.execution.claim(bulk_change_id, old.run_id)
+    silence(world)
+    list(world.services.sweeping.sweep_leases())
+    new = dispatched(world, instance, dg.DagsterRunStatus.STARTED)
+    silence(world)
+    world.services.execution.claim(bulk_change_id, new.run_id)
+    tick(platform, instance)
+
+    assert status_of(instance, old) is dg.DagsterRunStatus.FAILURE
+    assert status_of(instance, new) is dg.DagsterRunStatus.STARTED
+
+
+def test_a_run_that_has_just_begun_has_its_time_to_take_the_change(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    world.submit()
+    run = dispatched(world, instance, dg.DagsterRunStatus.STARTED)
+    silence(world)
+
+    assert tick(platform, instance) == "Nothing was abandoned."
+    assert status_of(instance, run) is dg.DagsterRunStatus.STARTED
+
+
+@pytest.mark.usefixtures("later")
+def test_a_run_that_holds_its_lease_is_alive_however_old(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    run = dispatched(world, instance, dg.DagsterRunStatus.STARTED)
+    silence(world)
+    world.prepare(bulk_change_id, run.run_id)
+
+    assert tick(platform, instance) == "Nothing was abandoned."
+    assert status_of(instance, run) is dg.DagsterRunStatus.STARTED
+
+
+@pytest.mark.usefixtures("later")
+def test_a_run_that_was_launched_by_hand_is_known_by_its_configuration(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    config = {"ops": {"validate_request": {"config": {"bulk_change_id": bulk_change_id}}}}
+    run = instance.create_run_for_job(job, run_config=config, status=dg.DagsterRunStatus.STARTED)
+    unknown = {"ops": {"validate_request": {"config": {"bulk_change_id": 0}}}}
+    nameless = instance.create_run_for_job(job, run_config=unknown, status=dg.DagsterRunStatus.STARTED)
+    world.services.execution.claim(bulk_change_id, run.run_id)
+    silence(world)
+    tick(platform, instance)
+
+    assert status_of(instance, run) is dg.DagsterRunStatus.FAILURE
+    assert status_of(instance, nameless) is dg.DagsterRunStatus.STARTED
