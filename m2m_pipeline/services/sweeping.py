@@ -17,7 +17,7 @@ from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import BulkChangeStatus
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.reporting import ResultDocument
-from m2m_pipeline.storage import accounts, audit, bulk_changes, details, leases
+from m2m_pipeline.storage import accounts, audit, bulk_changes, leases
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.leases import Stranded
 
@@ -101,8 +101,6 @@ class Sweeping:
             provider = accounts.find_provider(tx, stranded.tenant_id, provider_id=stranded.service_provider_id)
         unverified = provider is not None and provider.verify is VerifyMode.NONE
         amop.update_amop(self._database, attempt, None, unverified=unverified)
-        with self._database.fenced(attempt) as tx:
-            details.leave_unknown(tx, stranded.id, "No attempt was left to learn what became of the call.")
         return finish.finish(self._database, attempt)
 
 

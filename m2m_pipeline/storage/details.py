@@ -58,19 +58,7 @@ def end_unsent(connection: Connection, bulk_change_id: int, reason: ReasonCode) 
     What an earlier attempt sent, and nobody could ask about since, is left to reconciliation.
     """
     _end(connection, bulk_change_id, reason, DeviceStatus.REFUSED, "true")
-    connection.execute(
-        text(
-            """
-            UPDATE m2m.device_change SET status = 'UNCONFIRMED', reason = :reason, message = :message
-            WHERE bulk_change_id = :id AND (status = 'SENDING' OR (status = 'APPLIED' AND verified_at IS NULL))
-            """
-        ),
-        {
-            "id": bulk_change_id,
-            "reason": ReasonCode.OUTCOME_UNKNOWN.value,
-            "message": f"The carrier could not be asked: {REASONS[reason].title}.",
-        },
-    )
+    leave_unknown(connection, bulk_change_id, f"The carrier could not be asked: {REASONS[reason].title}.")
 
 
 def leave_unknown(connection: Connection, bulk_change_id: int, message: str) -> None:
@@ -80,7 +68,7 @@ def leave_unknown(connection: Connection, bulk_change_id: int, message: str) -> 
             """
             UPDATE m2m.device_change
             SET status = 'UNCONFIRMED', reason = :reason, message = :message
-            WHERE bulk_change_id = :id AND status = ANY(:sources)
+            WHERE bulk_change_id = :id AND status = ANY(:sources) AND verified_at IS NULL
             """
         ),
         {

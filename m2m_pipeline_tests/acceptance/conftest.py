@@ -18,6 +18,7 @@ SETTINGS = {
     "M2M_SETTLE_SECONDS": "0.3",
     "M2M_OUTAGE_PATIENCE_SECONDS": "6",
     "M2M_LEASE_SECONDS": "4",
+    "M2M_SWEEP_INTERVAL_SECONDS": "5",
 }
 
 
@@ -33,7 +34,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
             control.replace_world(carrier_world())
             watch_moves(local.environment["M2M_DATABASE_URL"])
             addresses = (local.addresses.simulator_url, local.addresses.dagster_url)
-            yield Site(services, control, instance, local.environment, addresses)
+            site = Site(services, control, instance, local.environment, addresses)
+            site.stop_sweeper()
+            yield site
         services.close()
 
 

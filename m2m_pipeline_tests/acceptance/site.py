@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 import time
@@ -257,15 +258,28 @@ class Site:
 
     def reexecute(self, run_id: str, strategy: str) -> str:
         """Press the button of the Dagster UI: `ALL_STEPS` or `FROM_FAILURE`. The new run's id."""
+        answer = self._ask_dagster(_REEXECUTE, run=run_id, strategy=strategy)
+        launched = _Launched.model_validate_json(answer).data.launchRunReexecution
+        assert launched.run is not None, answer
+        return launched.run["id"]
+
+    def start_sweeper(self) -> None:
+        """Switch the sweeper on, as in the Dagster UI."""
+        assert b"RUNNING" in self._ask_dagster(_START_SENSOR, selector=_SWEEPER)
+
+    def stop_sweeper(self) -> None:
+        """Switch the sweeper off: what a test has killed stays dead."""
+        (sensor_id,) = re.findall(rb'"id":\s*"([^"]+)"', self._ask_dagster(_SENSOR, selector=_SWEEPER))
+        assert b"STOPPED" in self._ask_dagster(_STOP_SENSOR, id=sensor_id.decode())
+
+    def _ask_dagster(self, query: str, **variables: object) -> bytes:
         answer = httpx.post(
             f"{self.dagster_url}/graphql",
-            json={"query": _REEXECUTE, "variables": {"run": run_id, "strategy": strategy}},
+            json={"query": query, "variables": variables},
             timeout=60,
             trust_env=False,
         )
-        launched = _Launched.model_validate_json(answer.raise_for_status().content).data.launchRunReexecution
-        assert launched.run is not None, answer.text
-        return launched.run["id"]
+        return answer.raise_for_status().content
 
     def finished(self, run_id: str) -> dg.DagsterRun:
         """Wait for the end of a run."""
@@ -362,6 +376,25 @@ _REEXECUTE = """
 mutation ($run: String!, $strategy: ReexecutionStrategy!) {
   launchRunReexecution(reexecutionParams: {parentRunId: $run, strategy: $strategy}) {
     ... on LaunchRunSuccess { run { id } }
+    ... on PythonError { message }
+  }
+}"""
+
+
+_SWEEPER = {
+    "repositoryName": "__repository__",
+    "repositoryLocationName": "m2m_pipeline",
+    "sensorName": "sweep_abandoned_attempts",
+}
+_SENSOR = "query ($selector: SensorSelector!) { sensorOrError(sensorSelector: $selector) { ... on Sensor { id } } }"
+_START_SENSOR = """
+mutation ($selector: SensorSelector!) {
+  startSensor(sensorSelector: $selector) { ... on Sensor { sensorState { status } } ... on PythonError { message } }
+}"""
+_STOP_SENSOR = """
+mutation ($id: String!) {
+  stopSensor(id: $id) {
+    ... on StopSensorMutationResult { instigationState { status } }
     ... on PythonError { message }
   }
 }"""

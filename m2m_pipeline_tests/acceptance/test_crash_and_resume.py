@@ -44,11 +44,11 @@ class Afterwards:
 @pytest.fixture(scope="module")
 def crashed(site: Site) -> Sequence[Crashed]:
     """Two bulk changes whose runs were killed, and whose leases have run out."""
-    both = [_submitted(site), _submitted(site)]
+    both = [submit_to_silence(site), submit_to_silence(site)]
     for one in both:
         eventually(lambda one=one: site.puts(one.account) == BATCH_SIZE or None, "the first batch at the carrier")
         one.run_id = site.runs(one.id)[0].dagster_run.run_id
-        os.kill(_worker(site, one.run_id), signal.SIGKILL)
+        os.kill(worker_of(site, one.run_id), signal.SIGKILL)
         site.control.stop(one.silence)
     for one in both:
         assert site.finished(one.run_id).status is dg.DagsterRunStatus.FAILURE
@@ -123,13 +123,14 @@ def test_re_executing_a_finished_change_does_nothing_and_says_so(resumed: Sequen
     assert after.audit == one.ended.evidence.audit
 
 
-def _submitted(site: Site) -> Crashed:
+def submit_to_silence(site: Site) -> Crashed:
+    """A change whose run waits in the middle for an answer that does not come."""
     account = site.account()
     silence = site.control.start(Rule(name="applied_then_silence", iccids=frozenset({account.iccids[UNHEARD]})))
     return Crashed(account, site.submit(account, account.iccids[:DEVICES], batch_size=BATCH_SIZE), silence)
 
 
-def _worker(site: Site, run_id: str) -> int:
+def worker_of(site: Site, run_id: str) -> int:
     """The process of a run, which Dagster started for us."""
     (pid,) = {int(found[1]) for found in re.finditer(r"Started process for run \(pid: (\d+)\)", _told(site, run_id))}
     return pid

@@ -1,10 +1,14 @@
 """What ended unknown is settled later: by asking, never by sending."""
 
+import pytest
+
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests import invariants
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.world import NEW, THIRD, Options, World
+
+pytestmark = pytest.mark.usefixtures("quick_reads")
 
 
 def end_unknown(world: World, *, applied: bool) -> int:
