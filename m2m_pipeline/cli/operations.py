@@ -7,6 +7,9 @@ import typer
 
 from m2m_pipeline.cli.options import AsJson
 
+STOPPED = 130
+"""As a shell reports a program that Ctrl-C ended."""
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
@@ -47,8 +50,14 @@ def up(
 def demo() -> None:
     """Run a bulk change with every kind of outcome against a simulated carrier, and check each against its ledger."""
     from m2m_pipeline.demo.story import run  # noqa: PLC0415
+    from m2m_pipeline.local.signals import StopRequested  # noqa: PLC0415
 
-    raise typer.Exit(0 if run() else 1)
+    try:
+        done = run()
+    except StopRequested:
+        print("Stopped; no process is left.")
+        raise typer.Exit(STOPPED) from None
+    raise typer.Exit(0 if done else 1)
 
 
 def simulate(

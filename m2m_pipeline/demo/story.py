@@ -14,6 +14,7 @@ from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.request import parse_request
 from m2m_pipeline.local.services import LocalOptions, LocalServices
+from m2m_pipeline.local.signals import StopSignals
 from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.services.tables import read_table
 from m2m_pipeline.settings import load_settings
@@ -36,9 +37,11 @@ def run() -> bool:
 
     Raises:
         LocalServiceError: a service did not start.
+        StopRequested: somebody stopped it; no process is left.
 
     """
     began = time.monotonic()
+    StopSignals()
     with tempfile.TemporaryDirectory(prefix="m2m-demo-") as folder:
         _say("Starting PostgreSQL, the carrier simulator, and Dagster's webserver and daemon …")
         options = LocalOptions(state_dir=Path(folder) / "state", simulator_arguments=SIMULATOR, durable=False)

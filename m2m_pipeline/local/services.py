@@ -3,14 +3,12 @@
 import json
 import os
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import Self
 
 import httpx
@@ -23,6 +21,7 @@ from m2m_pipeline.local.ports import LOOPBACK, free_port
 from m2m_pipeline.local.postgres import EmbeddedPostgres
 from m2m_pipeline.local.processes import ChildProcess, Supervisor
 from m2m_pipeline.local.readiness import missing_at_daemon, missing_at_server
+from m2m_pipeline.local.signals import StopRequested, StopSignals
 from m2m_pipeline.local.state import Addresses, RunningServices, encryption_keys, exclusive
 
 _READY_SECONDS = 180.0
@@ -188,33 +187,13 @@ class _Start:
         return self._logs / f"{name}.log"
 
 
-class _StopRequested(BaseException):
-    """SIGINT, SIGTERM or SIGHUP arrived."""
-
-
-class _Signals:
-    """Interrupts the main thread once; what follows must be able to end the services undisturbed."""
-
-    def __init__(self) -> None:
-        self.received = False
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            # nohup ignores SIGHUP, and a shell's background job SIGINT; the latter we want all the same.
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self._receive)
-
-    def _receive(self, _number: int, _frame: FrameType | None) -> None:
-        if not self.received:
-            self.received = True
-            raise _StopRequested
-
-
 def up(options: LocalOptions, *, json_output: bool = False) -> None:
     """Run the services in the foreground until SIGINT or SIGTERM, then end them all; for the main thread.
 
     When all are ready prints their addresses, as one line of JSON if `json_output`.
     Raises LocalServiceError if one does not become ready, or if the services of this state directory run already.
     """
-    signals = _Signals()
+    signals = StopSignals()
     try:
         with LocalServices(options) as services:
             addresses = services.addresses.as_dict()
@@ -226,7 +205,7 @@ def up(options: LocalOptions, *, json_output: bool = False) -> None:
             sys.stdout.flush()
             while not signals.received:
                 time.sleep(_LOOK_SECONDS)
-    except _StopRequested:
+    except StopRequested:
         pass
 
 
