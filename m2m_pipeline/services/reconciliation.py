@@ -18,7 +18,7 @@ from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.workbench import Workbench
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.reporting import ResultDocument
-from m2m_pipeline.storage import accounts, device_changes, leases
+from m2m_pipeline.storage import accounts, device_changes, leases, tallies
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.vault import Vault
 
@@ -98,4 +98,4 @@ class Reconciliation:
 
     def _count_unsettled(self, provider: ServiceProvider) -> int:
         with self._database.begin() as tx:
-            return device_changes.count_unsettled(tx, provider.id)
+            return tallies.count_unsettled(tx, provider.id)

@@ -9,9 +9,9 @@ from sqlalchemy import Connection
 from m2m_pipeline.domain.change import BulkChange
 from m2m_pipeline.domain.reasons import REASONS, ReasonCode
 from m2m_pipeline.domain.status import SETTLED_DEVICES, BulkChangeStatus, DeviceStatus
-from m2m_pipeline.storage import accounts, bulk_changes, device_changes
+from m2m_pipeline.storage import accounts, bulk_changes, tallies
 from m2m_pipeline.storage.database import Database
-from m2m_pipeline.storage.device_changes import Tally
+from m2m_pipeline.storage.tallies import Tally
 
 RESULT_COLUMNS = ("iccid", "status", "old_plan", "new_plan", "carrier_code", "message")
 
@@ -82,10 +82,10 @@ class BulkChangeUnknownError(Exception):
 
 def fold(connection: Connection, change: BulkChange) -> ResultDocument:
     """The document of a bulk change as its rows stand in this transaction."""
-    tallies = device_changes.tally(connection, change.id)
+    found = tallies.tally(connection, change.id)
     provider = accounts.find_provider(connection, change.tenant_id, provider_id=change.service_provider_id)
     counts: dict[DeviceStatus, int] = {}
-    for one in tallies:
+    for one in found:
         counts[one.status] = counts.get(one.status, 0) + one.count
     return ResultDocument(
         id=change.id,
@@ -100,8 +100,8 @@ def fold(connection: Connection, change: BulkChange) -> ResultDocument:
         message=change.message,
         total=sum(counts.values()),
         counts=counts,
-        failures=_by_reason(tallies, {DeviceStatus.REFUSED, DeviceStatus.UNCONFIRMED, DeviceStatus.AMOP_FAILED}),
-        skipped=_by_reason(tallies, {DeviceStatus.SKIPPED}),
+        failures=_by_reason(found, {DeviceStatus.REFUSED, DeviceStatus.UNCONFIRMED, DeviceStatus.AMOP_FAILED}),
+        skipped=_by_reason(found, {DeviceStatus.SKIPPED}),
         carrier_calls=change.carrier_calls,
         timings=Timings(
             created_at=change.created_at,
@@ -138,7 +138,7 @@ class Reporting:
 
         """
         with self._database.begin() as tx:
-            yield from device_changes.each_result(tx, self._find(tx, tenant_name, bulk_change_id).id)
+            yield from tallies.each_result(tx, self._find(tx, tenant_name, bulk_change_id).id)
 
     @staticmethod
     def _find(connection: Connection, tenant_name: str, bulk_change_id: int) -> BulkChange:
@@ -149,7 +149,7 @@ class Reporting:
         return change
 
 
-def _by_reason(tallies: Sequence[Tally], statuses: set[DeviceStatus]) -> tuple[ReasonCount, ...]:
+def _by_reason(found: Sequence[Tally], statuses: set[DeviceStatus]) -> tuple[ReasonCount, ...]:
     return tuple(
         ReasonCount(
             status=one.status,
@@ -161,7 +161,7 @@ def _by_reason(tallies: Sequence[Tally], statuses: set[DeviceStatus]) -> tuple[R
             carrier_code=one.carrier_code,
             message=one.message,
         )
-        for one in tallies
+        for one in found
         if one.status in statuses and one.reason is not None
     )
 

@@ -7,7 +7,7 @@ from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.change import Step
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DEVICE_TRANSITIONS, SETTLED_DEVICES, DeviceStatus
-from m2m_pipeline.storage import amop, audit, details, device_changes
+from m2m_pipeline.storage import amop, audit, details, device_changes, tallies
 from m2m_pipeline.storage.device_changes import IllegalMoveError
 from m2m_pipeline_tests.storage.conftest import Stock
 
@@ -157,12 +157,12 @@ def test_what_a_call_said_is_told_with_from_and_to(stock: Stock) -> None:
 def test_a_bulk_change_may_not_end_with_open_devices(stock: Stock) -> None:
     bulk_change_id = stock.record()
     with stock.database.begin() as tx:
-        assert device_changes.count_unfinished(tx, bulk_change_id) == 3
+        assert tallies.count_unfinished(tx, bulk_change_id) == 3
     for status in (DeviceStatus.SENDING, DeviceStatus.APPLIED):
         put_into(stock, bulk_change_id, status)
         with stock.database.begin() as tx:
-            assert device_changes.count_unfinished(tx, bulk_change_id) == 3
+            assert tallies.count_unfinished(tx, bulk_change_id) == 3
     for status in (DeviceStatus.UNCONFIRMED, DeviceStatus.AMOP_FAILED, DeviceStatus.PROCESSED):
         put_into(stock, bulk_change_id, status)
         with stock.database.begin() as tx:
-            assert device_changes.count_unfinished(tx, bulk_change_id) == 0
+            assert tallies.count_unfinished(tx, bulk_change_id) == 0

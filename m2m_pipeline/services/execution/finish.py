@@ -10,7 +10,7 @@ from m2m_pipeline.domain.change import BulkChange
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import BulkChangeStatus, DeviceStatus
 from m2m_pipeline.services.reporting import ResultDocument, fold
-from m2m_pipeline.storage import audit, bulk_changes, details, device_changes
+from m2m_pipeline.storage import audit, bulk_changes, details, tallies
 from m2m_pipeline.storage.database import Database, retrying_transient
 
 
@@ -45,7 +45,7 @@ def finish(database: Database, attempt: Attempt, rejected: bool = False) -> Resu
         assert change is not None
         if change.reason is not None:
             details.end_unsent(tx, change.id, change.reason)
-        unfinished = device_changes.count_unfinished(tx, change.id)
+        unfinished = tallies.count_unfinished(tx, change.id)
         if unfinished:
             raise OpenDevicesError(
                 f"Bulk change {change.id}: {unfinished} devices are open, so it has not ended. Nothing was guessed. "

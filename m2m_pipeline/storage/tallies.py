@@ -1,0 +1,90 @@
+"""Device changes counted and listed: what result documents and decisions about the end are made of."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, text
+
+from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, FINISHABLE_DEVICES, OPEN_DEVICES, DeviceStatus
+
+ITERATION_ROWS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many devices ended alike, with up to five of them."""
+
+    status: DeviceStatus
+    reason: ReasonCode | None
+    count: int
+    examples: Sequence[str]
+    carrier_code: str | None
+    message: str | None
+
+
+def count_unfinished(connection: Connection, bulk_change_id: int) -> int:
+    """Devices in a state in which their bulk change may not end."""
+    return connection.execute(
+        text("SELECT count(*) FROM m2m.device_change WHERE bulk_change_id = :id AND NOT status = ANY(:finishable)"),
+        {"id": bulk_change_id, "finishable": sorted(FINISHABLE_DEVICES)},
+    ).scalar_one()
+
+
+def count_unsettled(connection: Connection, provider_id: int) -> int:
+    """The provider's devices to settle, in bulk changes that have ended."""
+    return connection.execute(
+        text(
+            """
+            SELECT count(*) FROM m2m.device_change c
+            JOIN m2m.bulk_change b ON b.id = c.bulk_change_id
+            WHERE c.service_provider_id = :provider AND c.status = ANY(:open) AND b.status = ANY(:ended)
+            """
+        ),
+        {"provider": provider_id, "open": sorted(OPEN_DEVICES), "ended": sorted(ENDED_BULK_CHANGES)},
+    ).scalar_one()
+
+
+def tally(connection: Connection, bulk_change_id: int) -> Sequence[Tally]:
+    """The devices of a bulk change, counted by status and reason, most frequent first."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT status, reason, count(*) AS devices, (array_agg(iccid ORDER BY row_number))[1:5] AS examples,
+                min(carrier_code) AS carrier_code, min(message) AS message
+            FROM m2m.device_change WHERE bulk_change_id = :id GROUP BY status, reason
+            ORDER BY count(*) DESC, status, reason
+            """
+        ),
+        {"id": bulk_change_id},
+    )
+    return [
+        Tally(
+            DeviceStatus(row.status),
+            ReasonCode(row.reason) if row.reason else None,
+            row.devices,
+            tuple(row.examples),
+            row.carrier_code,
+            row.message,
+        )
+        for row in rows
+    ]
+
+
+def each_result(connection: Connection, bulk_change_id: int) -> Iterator[tuple[str, ...]]:
+    """One tuple a device in row order: iccid, status, old plan, new plan, carrier code, message ('' for none).
+
+    The new plan is the one that was asked for; whether the device is on it, the status says.
+    """
+    rows = connection.execution_options(yield_per=ITERATION_ROWS).execute(
+        text(
+            """
+            SELECT iccid, status, coalesce(old_rate_plan, ''), rate_plan, coalesce(carrier_code, ''),
+                coalesce(message, '')
+            FROM m2m.device_change WHERE bulk_change_id = :id ORDER BY row_number
+            """
+        ),
+        {"id": bulk_change_id},
+    )
+    for row in rows:
+        yield tuple(row)
