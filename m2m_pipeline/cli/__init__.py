@@ -23,6 +23,6 @@ def main() -> None:
     try:
         app()
     except Exception as error:  # noqa: BLE001 -- the outermost edge: known errors are told, others are raised again
-        from m2m_pipeline.cli.errors import exit_status  # noqa: PLC0415 -- `m2m --help` loads no database driver
+        from m2m_pipeline.cli.errors import exit_status
 
         sys.exit(exit_status(error, as_json="--json" in sys.argv))

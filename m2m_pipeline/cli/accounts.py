@@ -47,9 +47,9 @@ def set_provider(
     tenant: Tenant = "default",
 ) -> None:
     """Add a carrier account, or change what is named. The key is never given on the command line."""
-    from m2m_pipeline.carriers.registry import canonical_integration, checked_base_url  # noqa: PLC0415
-    from m2m_pipeline.domain.accounts import VerifyMode  # noqa: PLC0415
-    from m2m_pipeline.services.accounts import ProviderSettings  # noqa: PLC0415
+    from m2m_pipeline.carriers.registry import canonical_integration, checked_base_url
+    from m2m_pipeline.domain.accounts import VerifyMode
+    from m2m_pipeline.services.accounts import ProviderSettings
 
     if verify is not None and verify not in set(VerifyMode):
         raise typer.BadParameter(f"must be one of {', '.join(VerifyMode)}", param_hint="--verify")
@@ -70,7 +70,7 @@ def set_provider(
 
 def list_providers(as_json: AsJson = False, tenant: Tenant = "default") -> None:
     """List the carrier accounts; never a credential."""
-    from dataclasses import asdict  # noqa: PLC0415
+    from dataclasses import asdict
 
     with application() as services:
         providers = services.accounts.list_providers(tenant)
@@ -85,7 +85,7 @@ def list_providers(as_json: AsJson = False, tenant: Tenant = "default") -> None:
 
 def import_plans(file: Path, provider: ProviderName, tenant: Tenant = "default") -> None:
     """Load plans from a CSV with the columns `name[,communication_plan]`."""
-    from m2m_pipeline.services.tables import read_table  # noqa: PLC0415
+    from m2m_pipeline.services.tables import read_table
 
     rows = read_table(file, ["name"], ["communication_plan"])
     rate_plans = [row["name"] for row in rows if row["name"]]
@@ -97,7 +97,7 @@ def import_plans(file: Path, provider: ProviderName, tenant: Tenant = "default")
 
 def import_devices(file: Path, provider: ProviderName, tenant: Tenant = "default") -> None:
     """Load the inventory from a CSV: `iccid[,msisdn,imsi,status,rate_plan,communication_plan]`."""
-    from m2m_pipeline.services.tables import read_devices  # noqa: PLC0415
+    from m2m_pipeline.services.tables import read_devices
 
     devices = read_devices(file)
     with application() as services:

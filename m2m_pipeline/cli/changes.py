@@ -53,7 +53,7 @@ def submit(
 
     Exit status: 2 when rejected, 1 when it ends otherwise than PROCESSED.
     """
-    from m2m_pipeline.domain.request import parse_request  # noqa: PLC0415
+    from m2m_pipeline.domain.request import parse_request
 
     given = {
         "provider": provider,
@@ -100,7 +100,7 @@ def retry(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "defaul
 
 def status(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "default") -> None:
     """Show how far a bulk change is."""
-    from m2m_pipeline.display import progress_line  # noqa: PLC0415
+    from m2m_pipeline.display import progress_line
 
     with application() as services:
         document = services.reporting.document(tenant, bulk_change_id)
@@ -117,7 +117,7 @@ def result(
     tenant: Tenant = "default",
 ) -> None:
     """Print the result document, or one row a device."""
-    from m2m_pipeline.services.reporting import RESULT_COLUMNS  # noqa: PLC0415
+    from m2m_pipeline.services.reporting import RESULT_COLUMNS
 
     if output not in {"text", "json", "csv"}:
         raise typer.BadParameter("must be text, json or csv", param_hint="--format")
@@ -149,7 +149,7 @@ def reconcile(provider: ProviderName, as_json: AsJson = False, tenant: Tenant = 
 
 def _from_file(file: Path) -> dict[str, object]:
     """The request in a JSON file, or the devices in a CSV file."""
-    from m2m_pipeline.services.tables import read_request, read_table  # noqa: PLC0415
+    from m2m_pipeline.services.tables import read_request, read_table
 
     if file.suffix.lower() == ".json":
         return read_request(file)
@@ -157,13 +157,13 @@ def _from_file(file: Path) -> dict[str, object]:
 
 
 def _follow(services: "Application", tenant: str, bulk_change_id: int, *, quiet: bool) -> "ResultDocument":
-    from m2m_pipeline.display import follow  # noqa: PLC0415
+    from m2m_pipeline.display import follow
 
     return follow(lambda: services.reporting.document(tenant, bulk_change_id), quiet=quiet)
 
 
 def _print_document(document: "ResultDocument", *, as_json: bool) -> None:
-    from m2m_pipeline.display import print_document  # noqa: PLC0415
+    from m2m_pipeline.display import print_document
 
     if as_json:
         print(document.model_dump_json())

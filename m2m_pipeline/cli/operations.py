@@ -24,8 +24,8 @@ def register(app: typer.Typer) -> None:
 
 def migrate() -> None:
     """Bring the database schema up to date."""
-    from m2m_pipeline.cli.options import running_settings  # noqa: PLC0415
-    from m2m_pipeline.storage.migrate import upgrade  # noqa: PLC0415
+    from m2m_pipeline.cli.options import running_settings
+    from m2m_pipeline.storage.migrate import upgrade
 
     upgrade(running_settings().database_url.get_secret_value())
 
@@ -39,9 +39,9 @@ def up(
     seed: Annotated[int, typer.Option(help="Of the simulated devices.")] = 19,
 ) -> None:
     """Start PostgreSQL, the carrier simulator and Dagster, and keep them running until Ctrl-C."""
-    from m2m_pipeline.local.services import LocalOptions  # noqa: PLC0415
-    from m2m_pipeline.local.services import up as run_services  # noqa: PLC0415
-    from m2m_pipeline.settings import state_dir  # noqa: PLC0415
+    from m2m_pipeline.local.services import LocalOptions
+    from m2m_pipeline.local.services import up as run_services
+    from m2m_pipeline.settings import state_dir
 
     arguments = ("--devices", str(devices), "--seed", str(seed), "--latency-ms", "20:60") if simulator else None
     run_services(LocalOptions(state_dir=state_dir(), simulator_arguments=arguments), json_output=as_json)
@@ -49,8 +49,8 @@ def up(
 
 def demo() -> None:
     """Run a bulk change with every kind of outcome against a simulated carrier, and check each against its ledger."""
-    from m2m_pipeline.demo.story import run  # noqa: PLC0415
-    from m2m_pipeline.local.signals import StopRequested  # noqa: PLC0415
+    from m2m_pipeline.demo.story import run
+    from m2m_pipeline.local.signals import StopRequested
 
     try:
         done = run()
@@ -71,7 +71,7 @@ def simulate(
     in_flight: Annotated[int | None, typer.Option(min=1, help="The built-in account's limit.")] = None,
 ) -> None:
     """Serve a simulated carrier on a socket; prints its address as one line of JSON when it is ready."""
-    from m2m_pipeline.simulator import SimulatorSettings, serve  # noqa: PLC0415
+    from m2m_pipeline.simulator import SimulatorSettings, serve
 
     low, _, high = latency_ms.partition(":")
     serve(
@@ -90,6 +90,6 @@ def simulate(
 
 def generate_key() -> None:
     """Print a new key for M2M_ENCRYPTION_KEYS."""
-    from cryptography.fernet import Fernet  # noqa: PLC0415
+    from cryptography.fernet import Fernet
 
     print(Fernet.generate_key().decode())

@@ -20,7 +20,7 @@ ProviderName = Annotated[str, typer.Option("--provider", help="The service provi
 @contextmanager
 def application() -> "Generator[Application]":
     """The services, for one command."""
-    from m2m_pipeline.bootstrap import build  # noqa: PLC0415 -- loads the database driver
+    from m2m_pipeline.bootstrap import build
 
     services = build(running_settings())
     try:
@@ -31,8 +31,8 @@ def application() -> "Generator[Application]":
 
 def running_settings() -> "Settings":
     """The environment's settings, else those of the local services that run in the state directory."""
-    from m2m_pipeline.local.state import running_services  # noqa: PLC0415
-    from m2m_pipeline.settings import load_settings, state_dir  # noqa: PLC0415
+    from m2m_pipeline.local.state import running_services
+    from m2m_pipeline.settings import load_settings, state_dir
 
     running = running_services(state_dir())
     return load_settings(running.environment if running else None)
