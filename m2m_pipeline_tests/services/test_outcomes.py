@@ -214,3 +214,15 @@ def test_a_call_that_did_not_leave_costs_no_attempt() -> None:
 )
 def test_the_end_of_a_bulk_change_follows_from_its_devices(counts: dict[str, int], status: str) -> None:
     assert final_status({DeviceStatus(name): count for name, count in counts.items()}) is BulkChangeStatus(status)
+
+
+@pytest.mark.parametrize("status", [DeviceStatus.APPLIED, DeviceStatus.UNCONFIRMED])
+def test_a_change_that_was_only_accepted_stays_known_as_such_while_its_outcome_is_unknown(status: DeviceStatus) -> None:
+    """Else it would be sent again beside the one that the carrier still means to make."""
+    accepted = replace(work(status), only_accepted=True)
+    unread = Refused(Answer(400, "19999999"), ReasonCode.CARRIER_REFUSED, Scope.DEVICE)
+
+    assert unknown(accepted, "no answer").http_status == 202
+    step = after_reading(accepted, unread, settled=True)
+    assert step is not None
+    assert (step.status, step.http_status) == (DeviceStatus.UNCONFIRMED, 202)

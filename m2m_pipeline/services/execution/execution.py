@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from m2m_pipeline.domain.accounts import ServiceProvider
+from m2m_pipeline.domain.accounts import ServiceProvider, VerifyMode
 from m2m_pipeline.domain.attempt import Attempt, NotClaimableError
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.change import Batch, BulkChange, Target
@@ -30,7 +30,7 @@ from m2m_pipeline.storage.vault import Vault
 
 
 class AccessDeniedError(Exception):
-    """The carrier account does not let us in: the bulk change has ended as FAILED, no device was touched."""
+    """The carrier account does not let us in: the bulk change has ended, and this attempt has touched no device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Execution:
         """Make sure that the account lets us in, before any device is touched.
 
         Raises:
-            AccessDeniedError: it does not; the bulk change has ended as FAILED and the security log says why.
+            AccessDeniedError: it does not; the bulk change has ended, as FAILED unless an earlier attempt changed devices.
 
         """
         attempt = self.claim(bulk_change_id, owner)
@@ -151,7 +151,7 @@ class Execution:
         """Bring AMOP's inventory to what the carrier has applied in a batch."""
         attempt = self.claim(batch.bulk_change_id, owner)
         _, provider = _load(self._database, attempt)
-        unverified = provider.verify == "none"
+        unverified = provider.verify is VerifyMode.NONE
         amop.update_amop(self._database, attempt, batch.number, unverified=unverified)
 
     @retrying_transient

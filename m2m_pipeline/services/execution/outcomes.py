@@ -1,6 +1,6 @@
 """From what the carrier said of a device to the device's next state: pure decisions, nothing is called or stored."""
 
-from dataclasses import replace
+from http import HTTPStatus
 from typing import assert_never
 
 from m2m_pipeline.domain.audit import AuditKind
@@ -77,7 +77,7 @@ def _not_applied(device: DeviceWork, reading: DeviceReading, step: "_Stepper", *
     """What follows when the carrier has had its time and the device is still on its old plan."""
     if device.only_accepted and not over:
         message = "The carrier accepted the change (202) and has not made it yet."
-        return replace(step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, message), http_status=202)
+        return step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, message)
     if device.status is DeviceStatus.APPLIED or device.only_accepted:
         message = f'The carrier accepted the change but still shows the rate plan "{reading.rate_plan}".'
         return step.to(DeviceStatus.REFUSED, ReasonCode.ACCEPTED_NOT_APPLIED, message)
@@ -126,12 +126,15 @@ class _Stepper:
         verified: bool = False,
         attempts: int | None = None,
     ) -> Step:
+        http_status = self._answer.http_status if self._answer else None
+        if status is DeviceStatus.UNCONFIRMED and self._device.only_accepted:
+            http_status = HTTPStatus.ACCEPTED  # the carrier still means to do it: not to be sent beside it
         return Step(
             self._device.id,
             status,
             reason,
             message or (self._answer.message if self._answer else None) or None,
-            self._answer.http_status if self._answer else None,
+            http_status,
             self._answer.carrier_code if self._answer else None,
             verified,
             self._device.attempts if attempts is None else attempts,
