@@ -108,7 +108,7 @@ class Execution:
         """Make sure that the account lets us in, before any device is touched.
 
         Raises:
-            AccessDeniedError: it does not; the bulk change has ended, as FAILED unless an earlier attempt changed devices.
+            AccessDeniedError: it does not; the bulk change has ended, FAILED unless devices were changed before.
 
         """
         attempt = self.claim(bulk_change_id, owner)
