@@ -7,7 +7,7 @@ from m2m_pipeline.carriers.registry import CarrierRegistry
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.services.accounts import Accounts
 from m2m_pipeline.services.execution.execution import Execution, ExecutionSettings
-from m2m_pipeline.services.execution.workbench import Patience
+from m2m_pipeline.services.execution.session import Patience
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reconciliation import Reconciliation

@@ -174,16 +174,16 @@ class World:
         execution.authenticate_carrier(bulk_change_id, owner)
         return execution.plan_batches(bulk_change_id, owner)
 
-    def drive(self, batch: Batch, owner: str = OWNER) -> None:
+    def drive(self, batch: Batch, owner: str = OWNER, *, read_ahead: bool = False) -> None:
         """The steps of one batch."""
-        self.services.execution.change_devices(batch, owner)
+        self.services.execution.change_devices(batch, owner, read_ahead=read_ahead)
         self.services.execution.update_amop(batch, owner)
         self.services.execution.write_audit(batch, owner)
 
     def run(self, bulk_change_id: int, owner: str = OWNER) -> ResultDocument:
         """A whole attempt, as the job makes it."""
         for batch in self.prepare(bulk_change_id, owner):
-            self.drive(batch, owner)
+            self.drive(batch, owner, read_ahead=True)
         return self.services.execution.finalize(bulk_change_id, owner)
 
     def submit_and_run(

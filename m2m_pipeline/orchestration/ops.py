@@ -25,6 +25,11 @@ def _later(priority: int) -> dict[str, str]:
     return {"dagster/priority": str(priority)}
 
 
+def _runs_every_step(context: dg.OpExecutionContext) -> bool:
+    """Whether the run takes every batch in turn; where an operator chose steps, only these batches are touched."""
+    return context.run.step_keys_to_execute is None
+
+
 @dg.op(out=dg.Out(int, is_required=False))
 def validate_request(
     context: dg.OpExecutionContext, config: BulkChangeRun, platform: Platform
@@ -73,7 +78,7 @@ def plan_batches(
 def change_devices(context: dg.OpExecutionContext, platform: Platform, batch: Batch) -> Batch:
     """Change the devices of a batch at the carrier, and confirm what it claims."""
     with attempt(context, platform) as execution:
-        execution.change_devices(batch, context.run_id)
+        execution.change_devices(batch, context.run_id, read_ahead=_runs_every_step(context))
     return batch
 
 

@@ -57,7 +57,7 @@ class Pacer:
     account: str
     limits: Limits
     weight: int = 1
-    calls: int = 0  # made so far
+    calls: int = 0  # made, and not yet taken by `take_calls`
     _holder: str = field(default_factory=lambda: secrets.token_hex(8))
     _demands: deque[_Demand] = field(default_factory=deque[_Demand])
     _ended: list[_End] = field(default_factory=list["_End"])
@@ -71,6 +71,11 @@ class Pacer:
         """Calls in one turn."""
         of_a_turn = max(1, round(self.limits.calls_per_second * TURN_SECONDS)) * self.weight
         return min(of_a_turn, self.limits.in_flight, MOST_AT_ONCE)
+
+    def take_calls(self) -> int:
+        """How many calls were made since this was asked last: whoever asks notes them."""
+        calls, self.calls = self.calls, 0
+        return calls
 
     async def permits(self, calls: int, *, probe: bool = False) -> list[Permit]:
         """Up to `calls` permits, at least one; none where the account's breaker is open.

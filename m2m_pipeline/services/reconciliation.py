@@ -11,10 +11,11 @@ from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied, load_credential
-from m2m_pipeline.services.execution.devices import kept
 from m2m_pipeline.services.execution.execution import ExecutionSettings
+from m2m_pipeline.services.execution.lease import Lease
 from m2m_pipeline.services.execution.readback import read_back
 from m2m_pipeline.services.execution.running import run
+from m2m_pipeline.services.execution.session import Session
 from m2m_pipeline.services.execution.workbench import Workbench
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.reporting import ResultDocument
@@ -79,18 +80,14 @@ class Reconciliation:
     async def _read_back(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> None:
         with self._database.begin() as tx:
             work = device_changes.load_unknown(tx, attempt.bulk_change_id)
-        bench = Workbench(
-            database=self._database,
-            attempt=attempt,
-            carrier=self._door.open(provider, credential),
-            patience=self._settings.patience,
-            devices={device.id: device for device in work},
-        )
+        lease = Lease(self._database, attempt, self._settings.lease_seconds)
+        session = Session(self._database, lease, self._door.open(provider, credential), self._settings.patience)
+        bench = Workbench(session, {device.id: device for device in work})
         try:
-            async with kept(bench, self._settings.lease_seconds):
+            async with lease.kept(), bench.committing():
                 await read_back(bench, work, over=True)
         finally:
-            await bench.carrier.close()
+            await session.close()
 
     def _next(self, provider: ServiceProvider, owner: str, after: int) -> Attempt | None:
         with self._database.begin() as tx:

@@ -1,8 +1,6 @@
 """Brings the devices of a batch to an end at the carrier."""
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 
 from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.domain.change import DeviceWork
@@ -12,21 +10,22 @@ from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution.outcomes import unknown
 from m2m_pipeline.services.execution.readback import confirm, read_back
 from m2m_pipeline.services.execution.sending import send_pending
-from m2m_pipeline.services.execution.workbench import Workbench, keep_lease
+from m2m_pipeline.services.execution.workbench import Workbench
 
 FRUITLESS_ROUNDS = 3
 """Devices that cannot be read so often, from a carrier that is there, are left to reconciliation."""
 
 
-async def change_devices(bench: Workbench, verify: VerifyMode, lease_seconds: float) -> None:
+async def change_devices(bench: Workbench, verify: VerifyMode) -> None:
     """Drive every device of the workbench as far as the carrier lets it come.
 
     Afterwards each is APPLIED (confirmed, unless `verify` is NONE), REFUSED, or UNCONFIRMED; PENDING only where the
     bulk change was stopped.
     """
-    async with kept(bench, lease_seconds):
+    async with bench.committing():
         await _resume(bench)
         await _send_and_read_back(bench)
+        bench.all_sent.set()
         await confirm(bench, verify, bench.in_status(DeviceStatus.APPLIED))
 
 
@@ -34,7 +33,7 @@ async def _send_and_read_back(bench: Workbench) -> None:
     """Send and read back in turn, until no outcome is unknown or those that are cannot be learned now."""
     await read_back(bench, _readable(bench))
     fruitless = 0
-    while not bench.stopped and fruitless < FRUITLESS_ROUNDS:
+    while not bench.session.stopped and fruitless < FRUITLESS_ROUNDS:
         await send_pending(bench)
         unknown_before = _readable(bench)
         if not unknown_before:
@@ -53,11 +52,12 @@ def _readable(bench: Workbench) -> list[DeviceWork]:
 async def _await_carrier(bench: Workbench) -> None:
     """Wait for a carrier that is out of reach; beyond the run's patience the bulk change is stopped."""
     loop = asyncio.get_running_loop()
-    give_up_at = loop.time() + bench.patience.outage
-    while isinstance(await bench.carrier.check_access(), Unreachable):
+    patience = bench.session.patience.outage
+    give_up_at = loop.time() + patience
+    while isinstance(await bench.session.carrier.check_access(), Unreachable):
         if loop.time() >= give_up_at:
-            message = f"The carrier was out of reach for more than {bench.patience.outage:.0f} s."
-            await bench.give_up(ReasonCode.CARRIER_UNREACHABLE, message)
+            message = f"The carrier was out of reach for more than {patience:.0f} s."
+            await bench.session.give_up(ReasonCode.CARRIER_UNREACHABLE, message)
             return
 
 
@@ -66,17 +66,3 @@ async def _resume(bench: Workbench) -> None:
     for device in bench.in_status(DeviceStatus.SENDING):
         bench.take(unknown(device, "The attempt that sent this change ended before it had an answer."))
     await bench.commit()
-
-
-@asynccontextmanager
-async def kept(bench: Workbench, lease_seconds: float) -> AsyncGenerator[None]:
-    """Keep the lease and commit regularly while the body works; commit what is known, whatever ends the body."""
-    async with asyncio.TaskGroup() as background:
-        keeper = background.create_task(keep_lease(bench.database, bench.attempt, lease_seconds))
-        committer = background.create_task(bench.commit_regularly())
-        try:
-            yield
-        finally:
-            committer.cancel()
-            keeper.cancel()
-            await asyncio.shield(bench.commit())

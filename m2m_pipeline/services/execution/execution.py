@@ -7,8 +7,9 @@ still to be done.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 
-from m2m_pipeline.domain.accounts import ServiceProvider, VerifyMode
+from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
 from m2m_pipeline.domain.attempt import Attempt, NotClaimableError
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.change import Batch, BulkChange, Target
@@ -18,9 +19,10 @@ from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied, load_credential, probe, writes_denied
 from m2m_pipeline.services.execution.claiming import claim, why_not
-from m2m_pipeline.services.execution.devices import change_devices
+from m2m_pipeline.services.execution.lease import Lease
+from m2m_pipeline.services.execution.pipeline import Pipeline
 from m2m_pipeline.services.execution.running import run
-from m2m_pipeline.services.execution.workbench import Patience, Workbench, lease_kept
+from m2m_pipeline.services.execution.session import Patience, Session
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.reporting import ResultDocument, fold
 from m2m_pipeline.services.submission import request_problems
@@ -49,6 +51,7 @@ class Execution:
         self._vault = vault
         self._door = door
         self._settings = settings
+        self._pipelines: dict[str, Pipeline] = {}  # by owner
 
     def claim(self, bulk_change_id: int, owner: str) -> Attempt:
         """Take or renew the lease of a bulk change.
@@ -137,15 +140,26 @@ class Execution:
             for number, size, first in cut
         ]
 
-    def change_devices(self, batch: Batch, owner: str) -> None:
+    def change_devices(self, batch: Batch, owner: str, *, read_ahead: bool = False) -> None:
         """Drive the devices of a batch through the carrier.
+
+        `read_ahead`: the next batch is this run's too, and is begun as soon as the account has calls to spare.
 
         Raises:
             LeaseLostError: another attempt owns the bulk change; what was known before is committed.
 
         """
         attempt = self.claim(batch.bulk_change_id, owner)
-        run(self._change_devices(attempt, batch))
+        pipeline = self._pipeline(attempt)
+        if pipeline is None:
+            return
+        more = False
+        try:
+            pipeline.change(batch.number, read_ahead=read_ahead)
+            more = read_ahead
+        finally:
+            if not more:
+                self._end_calls(owner)
 
     def update_amop(self, batch: Batch, owner: str) -> None:
         """Bring AMOP's inventory to what the carrier has applied in a batch."""
@@ -168,10 +182,15 @@ class Execution:
             OpenDevicesError: a device is open, so the bulk change has not ended.
 
         """
+        self._end_calls(owner)
         return finish.finish(self._database, self.claim(bulk_change_id, owner))
 
     def release(self, owner: str) -> None:
-        """Give the lease back: this run has failed, and the next one need not wait for the lease to run out."""
+        """Give the lease back: this run has failed, and the next one need not wait for the lease to run out.
+
+        Calls under way are waited for, for a while, and what is known is committed before.
+        """
+        self._end_calls(owner)
         with self._database.begin() as tx:
             leases.release(tx, owner)
 
@@ -192,35 +211,43 @@ class Execution:
         credential = load_credential(self._database, self._vault, provider)
         if isinstance(credential, Denied):
             return credential
-        carrier = self._door.open(provider, credential)
+        session = self._open(attempt, provider, credential)
         try:
-            async with lease_kept(self._database, attempt, self._settings.lease_seconds):
-                return await probe(carrier, provider, self._settings.patience.outage)
+            async with session.lease.kept():
+                return await probe(session.carrier, provider, self._settings.patience.outage)
         finally:
-            await carrier.close()
-            with self._database.fenced(attempt) as tx:
-                bulk_changes.count_calls(tx, attempt, carrier.pacer.calls)
+            await session.close()
 
-    async def _change_devices(self, attempt: Attempt, batch: Batch) -> None:
-        change, provider = _load(self._database, attempt)
-        credential = load_credential(self._database, self._vault, provider)
-        if isinstance(credential, Denied):
-            finish.stop(self._database, attempt, credential.reason, credential.message)
-            return
-        with self._database.begin() as tx:
-            work = device_changes.load_work(tx, batch.bulk_change_id, batch.number)
-        bench = Workbench(
-            database=self._database,
-            attempt=attempt,
-            carrier=self._door.open(provider, credential, change.priority),
-            patience=self._settings.patience,
-            devices={device.id: device for device in work},
-            stopped=change.reason is not None,
-        )
-        try:
-            await change_devices(bench, provider.verify, self._settings.lease_seconds)
-        finally:
-            await bench.carrier.close()
+    def _pipeline(self, attempt: Attempt) -> Pipeline | None:
+        """The attempt's work at the carrier, begun or as it stands; None where there is no credential for it."""
+        if attempt.owner not in self._pipelines:
+            change, provider = _load(self._database, attempt)
+            credential = load_credential(self._database, self._vault, provider)
+            if isinstance(credential, Denied):
+                finish.stop(self._database, attempt, credential.reason, credential.message)
+                return None
+            opening = partial(
+                self._open, attempt, provider, credential, change.priority, stopped=change.reason is not None
+            )
+            self._pipelines[attempt.owner] = Pipeline(opening, provider.verify)
+        return self._pipelines[attempt.owner]
+
+    def _end_calls(self, owner: str) -> None:
+        if pipeline := self._pipelines.pop(owner, None):
+            pipeline.close()
+
+    def _open(
+        self,
+        attempt: Attempt,
+        provider: ServiceProvider,
+        credential: Credential,
+        priority: int = 0,
+        *,
+        stopped: bool = False,
+    ) -> Session:
+        lease = Lease(self._database, attempt, self._settings.lease_seconds)
+        carrier = self._door.open(provider, credential, priority)
+        return Session(self._database, lease, carrier, self._settings.patience, stopped)
 
 
 def _load(database: Database, attempt: Attempt) -> tuple[BulkChange, ServiceProvider]:

@@ -28,7 +28,7 @@ async def read_back(bench: Workbench, devices: Sequence[DeviceWork], *, over: bo
     slow = await _read_each(bench, devices, settled=False, over=over)
     if slow:
         await bench.commit()
-        await asyncio.sleep(bench.patience.settle)
+        await asyncio.sleep(bench.session.patience.settle)
         await _read_each(bench, slow, settled=True, over=over)
     await bench.commit()
 
@@ -67,8 +67,8 @@ async def _confirm_since(bench: Workbench, since: datetime, left: dict[str, Devi
     """
     page = 1
     while page <= len(left):
-        pages = range(page, page + ceil(len(left) / bench.carrier.capabilities.page_size))
-        answers = await asyncio.gather(*(bench.carrier.list_devices(since, number) for number in pages))
+        pages = range(page, page + ceil(len(left) / bench.session.carrier.capabilities.page_size))
+        answers = await asyncio.gather(*(bench.session.carrier.list_devices(since, number) for number in pages))
         last = False
         for answer in answers:
             if isinstance(answer, Refused | Unreachable):
@@ -87,7 +87,7 @@ async def _read_each(bench: Workbench, devices: Sequence[DeviceWork], *, settled
     """Read each device; those that may still be settling."""
 
     async def read(device: DeviceWork) -> DeviceWork | None:
-        reading = await bench.carrier.read_device(device.iccid)
+        reading = await bench.session.carrier.read_device(device.iccid)
         return device if _decide(bench, device, reading, settled=settled, over=over) else None
 
     return [device for device in await asyncio.gather(*map(read, devices)) if device]

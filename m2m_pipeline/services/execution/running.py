@@ -12,11 +12,12 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
     except BaseExceptionGroup as group:
-        raise _first_error(group) from group
+        raise first_error(group) from group
 
 
-def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
+def first_error(group: BaseException) -> BaseException:
+    """What the group ended with, where several tasks ended with it."""
+    error = group
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

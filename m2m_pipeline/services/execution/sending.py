@@ -7,7 +7,7 @@ permit's moment. What comes back is a move on the workbench; the next group does
 import asyncio
 
 from m2m_pipeline.domain.change import DeviceWork
-from m2m_pipeline.domain.outcome import Refused, Unreachable
+from m2m_pipeline.domain.outcome import Answer, ChangeOutcome, Refused, Unconfirmed, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution.outcomes import after_call, withdrawn
@@ -22,7 +22,7 @@ async def send_pending(bench: Workbench) -> None:
     for longer than the run's patience, the bulk change is stopped with the obstacle as its reason.
     """
     sender = _Sender(bench)
-    while not bench.stopped and (pending := bench.in_status(DeviceStatus.PENDING)):
+    while not bench.session.stopped and (pending := bench.in_status(DeviceStatus.PENDING)):
         await sender.send_round(pending)
         await bench.commit()
         await sender.give_up_if_in_vain()
@@ -33,6 +33,8 @@ class _Sender:
 
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
+        self._session = bench.session
+        self._pacer = bench.session.carrier.pacer
         self._clock = asyncio.get_running_loop().time
         self._got_through_at = self._clock()
         self._obstacle = ReasonCode.CARRIER_UNREACHABLE
@@ -40,41 +42,53 @@ class _Sender:
     async def send_round(self, pending: list[DeviceWork]) -> None:
         """Send each of `pending` once; fewer where the account's breaker opens."""
         left = pending[::-1]
-        async with asyncio.TaskGroup() as calls:
-            while left and not self._bench.stopped:
-                permits = await self._bench.carrier.pacer.permits(len(left))
-                if not permits:
-                    break
-                group = [left.pop() for _ in permits]
-                for device, permit in zip(await self._bench.mark_sending(group), permits, strict=True):
-                    calls.create_task(self._send(device, permit))
-        if left and not self._bench.stopped:
+        try:
+            async with asyncio.TaskGroup() as calls:
+                while left and (permits := await self._pacer.permits(len(left))) and not self._session.stopped:
+                    self._bench.at_rest.clear()
+                    group = [left.pop() for _ in permits]
+                    for device, permit in zip(await self._bench.mark_sending(group), permits, strict=True):
+                        calls.create_task(self._send(device, permit))
+                if not left:
+                    self._bench.all_sent.set()
+        finally:
+            self._bench.at_rest.set()
+        if left and not self._session.stopped:
             await self._ask_whether_it_is_back()
 
     async def give_up_if_in_vain(self) -> None:
         """Stop the bulk change where no call got through for longer than the run's patience."""
-        if self._clock() - self._got_through_at > self._bench.patience.outage:
-            message = f"The carrier let no call through for more than {self._bench.patience.outage:.0f} s."
-            await self._bench.give_up(self._obstacle, message)
+        patience = self._session.patience.outage
+        if self._clock() - self._got_through_at > patience:
+            message = f"The carrier let no call through for more than {patience:.0f} s."
+            await self._session.give_up(self._obstacle, message)
 
     async def _ask_whether_it_is_back(self) -> None:
         """While the breaker is open, a cheap call in so many seconds is all that is allowed: make it."""
-        access = await self._bench.carrier.check_access()
+        access = await self._session.carrier.check_access()
         if isinstance(access, Refused):
-            await self._bench.stop(access)
+            await self._session.stop(access)
 
     async def _send(self, device: DeviceWork, permit: Permit) -> None:
         """One call at its moment, and the move that follows from it."""
-        await self._bench.carrier.pacer.wait_for(permit)
-        if self._bench.stopped:
-            self._bench.carrier.pacer.give_back(permit)
+        await self._pacer.wait_for(permit)
+        if self._session.stopped or self._session.lease.left <= 0:
+            self._pacer.give_back(permit)
             self._bench.take(withdrawn(device))
             return
-        outcome = await self._bench.carrier.change_plan(device.change, permit)
+        outcome = await self._call(device, permit)
         if isinstance(outcome, Unreachable):
             self._obstacle = outcome.reason
         elif outcome.answer.http_status is not None:
             self._got_through_at = self._clock()
         self._bench.take(after_call(device, outcome))
         if isinstance(outcome, Refused):
-            await self._bench.stop(outcome)
+            await self._session.stop(outcome)
+
+    async def _call(self, device: DeviceWork, permit: Permit) -> ChangeOutcome:
+        """The call, cut where it would outlive the lease: by then another attempt may be reading the device back."""
+        try:
+            async with asyncio.timeout(self._session.lease.left):
+                return await self._session.carrier.change_plan(device.change, permit)
+        except TimeoutError:
+            return Unconfirmed(Answer(message="No answer came while this attempt surely held its lease."))

@@ -1,0 +1,116 @@
+"""Works on the batches of an attempt in an event loop of its own, so that the carrier's budget is never left unused.
+
+While one batch is confirmed, told to AMOP and audited, the devices of the next are being sent: the account's calls do
+not wait for our work. One batch is begun ahead, never more.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Thread
+from typing import Any, TypeVar
+
+from m2m_pipeline.domain.accounts import VerifyMode
+from m2m_pipeline.domain.attempt import LeaseLostError
+from m2m_pipeline.domain.change import DeviceWork
+from m2m_pipeline.services.execution.devices import change_devices
+from m2m_pipeline.services.execution.running import first_error
+from m2m_pipeline.services.execution.session import Session
+from m2m_pipeline.services.execution.workbench import Workbench
+from m2m_pipeline.storage import device_changes
+from m2m_pipeline.storage.database import DatabaseUnavailableError
+
+REST_SECONDS = 10.0
+"""Whoever ends a run waits so long for the calls under way: an answer that came need not be asked for again."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """A batch in work."""
+
+    bench: Workbench
+    task: asyncio.Task[None]
+
+
+class Pipeline:
+    """One attempt's work at the carrier. Its methods are for the thread of the run."""
+
+    def __init__(self, open_session: Callable[[], Session], verify: VerifyMode) -> None:
+        self._verify = verify
+        self._begun: dict[int, _Begun] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="carrier", daemon=True)
+        self._thread.start()
+        self._session, self._keeper = self._do(self._open(open_session))
+
+    def change(self, batch: int, *, read_ahead: bool) -> None:
+        """Bring the devices of a batch as far as the carrier lets them come; `read_ahead`: begin with the next, too.
+
+        Raises:
+            LeaseLostError: another attempt owns the bulk change; what was known before is committed.
+            DatabaseUnavailableError: after the retries.
+
+        """
+        self._do(self._change(batch, read_ahead=read_ahead))
+
+    def close(self) -> None:
+        """Send nothing more, wait a while for the calls under way, and commit what is known."""
+        self._do(self._close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def _do(self, work: Coroutine[Any, Any, T]) -> T:
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop).result()
+        except BaseExceptionGroup as group:
+            raise first_error(group) from group
+
+    async def _open(self, open_session: Callable[[], Session]) -> tuple[Session, asyncio.Task[None]]:
+        session = open_session()
+        await session.lease.renew()
+        return session, asyncio.create_task(session.lease.keep())
+
+    async def _change(self, batch: int, *, read_ahead: bool) -> None:
+        begun = self._begin(batch)
+        if read_ahead:
+            self._begin(batch + 1, after=begun.bench.all_sent)
+        await asyncio.wait({begun.task, self._keeper}, return_when=asyncio.FIRST_COMPLETED)
+        if self._keeper.done():
+            self._keeper.result()
+        del self._begun[batch]
+        await begun.task
+
+    def _begin(self, batch: int, after: asyncio.Event | None = None) -> _Begun:
+        if batch not in self._begun:
+            bench = Workbench(self._session)
+            self._begun[batch] = _Begun(bench, asyncio.create_task(self._work(bench, batch, after)))
+        return self._begun[batch]
+
+    async def _work(self, bench: Workbench, batch: int, after: asyncio.Event | None) -> None:
+        if after:
+            await after.wait()
+        bench.devices = await asyncio.to_thread(self._load, batch)
+        await change_devices(bench, self._verify)
+
+    def _load(self, batch: int) -> dict[int, DeviceWork]:
+        with self._session.database.begin() as tx:
+            work = device_changes.load_work(tx, self._session.attempt.bulk_change_id, batch)
+        return {device.id: device for device in work}
+
+    async def _close(self) -> None:
+        self._session.stopped = True
+        with suppress(TimeoutError):
+            async with asyncio.timeout(REST_SECONDS):
+                for begun in self._begun.values():
+                    await begun.bench.at_rest.wait()
+        tasks = [self._keeper, *(begun.task for begun in self._begun.values())]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)  # whoever waited for one has its error
+        with suppress(LeaseLostError, DatabaseUnavailableError):  # of a number of calls; no outcome is left
+            await self._session.close()
+        await self._loop.shutdown_default_executor()
