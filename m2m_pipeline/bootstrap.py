@@ -35,7 +35,8 @@ class Application:
     reporting: Reporting
 
     def close(self) -> None:
-        """Give the connections back."""
+        """End what is under way, and give the connections back."""
+        self.execution.close()
         self.database.dispose()
 
 

@@ -13,6 +13,13 @@ SHARE_OF_THE_LIMIT = 0.975
 """Timers and networks bunch calls that left evenly. At 97.5 % of the limit calls may arrive up to 25 ms off their time
 before a sliding second sees one too many; at 100 % not at all."""
 
+LATE_SECONDS = 0.02
+"""A call that could not leave within this time of its permit's moment would crowd in on the calls of others: it takes
+another permit. What the share leaves free beyond that is the network's."""
+
+LEAD_SECONDS = 0.03
+"""On an account that was idle a permit lies so far ahead: its holder commits the intent first, and is not late then."""
+
 AHEAD_SECONDS = 0.25
 """How far in the future a permit may lie: long enough to commit the intent before its moment, short enough that a run
 which asks now does not stand behind another's stock."""
@@ -52,6 +59,14 @@ class Limits:
     calls_per_second: float
     in_flight: int
     probe_seconds: float = PROBE_SECONDS
+
+    @property
+    def binding(self) -> bool:
+        """Whether late calls could take the account over its limit.
+
+        They cannot where all that may be in flight fit into the share of the limit that is left free.
+        """
+        return self.in_flight > self.calls_per_second * (1 - SHARE_OF_THE_LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +141,7 @@ def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) 
         turn = Turn(asking.holder, now, now + seconds)
         return replace(gate, waiting=(*queue[:place], turn, *queue[place + 1 :])), Wait(seconds)
     calls = min(asking.calls, free)
-    first_at = max(gate.next_call_at, now)
+    first_at = max(gate.next_call_at, now + (LEAD_SECONDS if limits.binding else 0.0))
     return (
         replace(gate, next_call_at=first_at + calls * spacing, waiting=(*queue[:place], *queue[place + 1 :])),
         Grant(calls, first_at, spacing),

@@ -111,10 +111,10 @@ class PacedCarrier:
             if attempt and not _is_throttled(answer):
                 await asyncio.sleep(READ_BACKOFF_SECONDS * 2**attempt)
             permits = await self.pacer.permits(1, probe=True)
-            if not permits:
+            permit = await self.pacer.in_time(permits[0], probe=True) if permits else None
+            if permit is None:
                 return answer
-            await self.pacer.wait_for(permits[0])
-            answer = await self._call(read, permits[0])
+            answer = await self._call(read, permit)
             if not isinstance(answer, Unreachable):
                 return answer
         return answer

@@ -5,6 +5,7 @@ import secrets
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 from m2m_pipeline.domain import budget
 from m2m_pipeline.domain.budget import Asking, Grant, Limits, Wait
@@ -28,6 +29,7 @@ class Permit:
 
     id: int
     moment: float
+    late_at: float  # from then on it is worth nothing
 
 
 @dataclass(slots=True)
@@ -88,9 +90,22 @@ class Pacer:
             self._server = asyncio.create_task(self._serve())
         return await demand.granted
 
-    async def wait_for(self, permit: Permit) -> None:
-        """Sleep until the permit's moment."""
-        await asyncio.sleep(permit.moment - asyncio.get_running_loop().time())
+    async def in_time(self, permit: Permit, *, probe: bool = False) -> Permit | None:
+        """Sleep until the permit's moment; the permit to call with.
+
+        Another one where the moment was missed, since the calls of others have theirs; none where the account's breaker
+        has opened meanwhile.
+        """
+        clock = asyncio.get_running_loop().time
+        await asyncio.sleep(permit.moment - clock())
+        while clock() > permit.late_at:
+            self.give_back(permit)
+            permits = await self.permits(1, probe=probe)
+            if not permits:
+                return None
+            (permit,) = permits
+            await asyncio.sleep(permit.moment - clock())
+        return permit
 
     def end(self, permit: Permit, outcome: object) -> None:
         """The permit's call has ended with `outcome`. Its place is free for another."""
@@ -113,6 +128,8 @@ class Pacer:
             self._server.cancel()
         if self._asking:  # what it is being given now is free too
             await asyncio.gather(self._asking, return_exceptions=True)
+        if self._reporter:
+            await asyncio.gather(self._reporter, return_exceptions=True)
         if self._ended or self._given:
             await asyncio.to_thread(self._report, self._take_ended(), tuple(self._given))
             self._given.clear()
@@ -132,7 +149,9 @@ class Pacer:
                 return
             if isinstance(answer, Grant):
                 first = asyncio.get_running_loop().time() + delay
-                permits = [Permit(id_, first + place * answer.spacing) for place, id_ in enumerate(ids)]
+                late = budget.LATE_SECONDS if self.limits.binding and not answer.probe else inf
+                moments = [first + place * answer.spacing for place in range(len(ids))]
+                permits = [Permit(id_, moment, moment + late) for id_, moment in zip(ids, moments, strict=True)]
                 self._hand_out(permits, [one for one in self._demands if one.probe or not answer.probe])
                 waited = False
             elif answer.open_ and waited:

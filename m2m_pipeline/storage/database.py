@@ -81,10 +81,11 @@ class Database:
             raise DatabaseRefusedError(error) from error
 
     @contextmanager
-    def fenced(self, attempt: Attempt) -> Generator[Connection]:
+    def fenced(self, attempt: Attempt, *, shared: bool = False) -> Generator[Connection]:
         """One transaction that only the owner of the lease can make.
 
-        The row lock keeps another attempt from taking the lease between this check and the commit.
+        The row lock keeps another attempt from taking the lease between this check and the commit. `shared`: other such
+        transactions of the owner need not wait for this one, which does not write to the bulk change itself.
 
         Raises:
             LeaseLostError: another attempt holds the bulk change, or it has ended.
@@ -94,9 +95,10 @@ class Database:
         with self.begin() as connection:
             held = connection.execute(
                 text(
-                    """
+                    f"""
                     SELECT 1 FROM m2m.bulk_change
-                    WHERE id = :id AND lease_token = :token AND lease_owner = :owner FOR NO KEY UPDATE
+                    WHERE id = :id AND lease_token = :token AND lease_owner = :owner
+                    {"FOR SHARE" if shared else "FOR NO KEY UPDATE"}
                     """
                 ),
                 {"id": attempt.bulk_change_id, "token": attempt.token, "owner": attempt.owner},

@@ -19,7 +19,7 @@ def update_amop(database: Database, attempt: Attempt, batch: int | None, *, unve
         DatabaseUnavailableError: after the retries.
 
     """
-    with database.fenced(attempt) as tx:
+    with database.fenced(attempt, shared=True) as tx:
         ids = amop.list_ready(tx, attempt.bulk_change_id, batch, unverified=unverified)
         if _all_at_once(tx, ids):
             return

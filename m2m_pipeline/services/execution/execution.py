@@ -172,7 +172,7 @@ class Execution:
     def write_audit(self, batch: Batch, owner: str) -> int:
         """Write the entry of every device of a batch that has ended; how many were missing. Idempotent."""
         attempt = self.claim(batch.bulk_change_id, owner)
-        with self._database.fenced(attempt) as tx:
+        with self._database.fenced(attempt, shared=True) as tx:
             return audit.write_endings(tx, batch.bulk_change_id, f"run {owner}", batch.number)
 
     def finalize(self, bulk_change_id: int, owner: str) -> ResultDocument:
@@ -193,6 +193,11 @@ class Execution:
         self._end_calls(owner)
         with self._database.begin() as tx:
             leases.release(tx, owner)
+
+    def close(self) -> None:
+        """End all work at the carrier, as `release` does."""
+        for owner in list(self._pipelines):
+            self._end_calls(owner)
 
     def document(self, bulk_change_id: int) -> ResultDocument:
         """The result document as the rows stand now.

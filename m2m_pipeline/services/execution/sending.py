@@ -1,7 +1,7 @@
 """Sends the pending devices of a batch, as fast as the account's budget allows and no faster.
 
 A group of permits is taken, the intent of just so many devices is committed, then their calls leave, each at its
-permit's moment. What comes back is a move on the workbench; the next group does not wait for it.
+permit's moment. What comes back is a move on the workbench. The next group waits for none of this.
 """
 
 import asyncio
@@ -46,9 +46,7 @@ class _Sender:
             async with asyncio.TaskGroup() as calls:
                 while left and (permits := await self._pacer.permits(len(left))) and not self._session.stopped:
                     self._bench.at_rest.clear()
-                    group = [left.pop() for _ in permits]
-                    for device, permit in zip(await self._bench.mark_sending(group), permits, strict=True):
-                        calls.create_task(self._send(device, permit))
+                    calls.create_task(self._send_group([left.pop() for _ in permits], permits))
                 if not left:
                     self._bench.all_sent.set()
         finally:
@@ -69,11 +67,17 @@ class _Sender:
         if isinstance(access, Refused):
             await self._session.stop(access)
 
-    async def _send(self, device: DeviceWork, permit: Permit) -> None:
+    async def _send_group(self, group: list[DeviceWork], permits: list[Permit]) -> None:
+        """Announce the calls of a group, then make them, while the next group is being permitted."""
+        announced = await self._bench.mark_sending(group)
+        await asyncio.gather(*map(self._send, announced, permits))
+
+    async def _send(self, device: DeviceWork, announced: Permit) -> None:
         """One call at its moment, and the move that follows from it."""
-        await self._pacer.wait_for(permit)
-        if self._session.stopped or self._session.lease.left <= 0:
-            self._pacer.give_back(permit)
+        permit = await self._pacer.in_time(announced)
+        if permit is None or self._session.stopped or self._session.lease.left <= 0:
+            if permit:
+                self._pacer.give_back(permit)
             self._bench.take(withdrawn(device))
             return
         outcome = await self._call(device, permit)

@@ -103,7 +103,7 @@ class Workbench:
 
     @retrying_transient
     def _mark_sending(self, ids: Collection[int]) -> None:
-        with self.session.database.fenced(self.session.attempt) as tx:
+        with self.session.database.fenced(self.session.attempt, shared=True) as tx:
             device_changes.mark_sending(tx, list(ids))
 
     @retrying_transient
