@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from m2m_pipeline.carriers.registry import CarrierRegistry
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.services.accounts import Accounts
-from m2m_pipeline.services.execution.execution import Execution, ExecutionSettings
+from m2m_pipeline.services.execution.execution import Execution
 from m2m_pipeline.services.execution.session import Patience
+from m2m_pipeline.services.execution.sessions import ExecutionSettings, Sessions
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reconciliation import Reconciliation
@@ -25,6 +26,7 @@ class Application:
     """Everything that the outer layers ask for."""
 
     database: Database
+    sessions: Sessions
     accounts: Accounts
     submission: Submission
     queue: Queue
@@ -36,7 +38,7 @@ class Application:
 
     def close(self) -> None:
         """End what is under way, and give the connections back."""
-        self.execution.close()
+        self.sessions.close()
         self.database.dispose()
 
 
@@ -54,14 +56,15 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
     known = carriers or CarrierRegistry()
     door = CarrierDoor(database, known, settings.probe_seconds)
     patience = Patience(settle=settings.settle_seconds, outage=settings.outage_patience_seconds)
-    execution = ExecutionSettings(settings.lease_seconds, patience)
+    sessions = Sessions(database, vault, door, ExecutionSettings(settings.lease_seconds, patience))
     return Application(
         database=database,
+        sessions=sessions,
         accounts=Accounts(database, vault, door),
         submission=Submission(database, known),
         queue=Queue(database),
-        execution=Execution(database, vault, door, execution),
-        reconciliation=Reconciliation(database, vault, door, execution),
+        execution=Execution(database, sessions),
+        reconciliation=Reconciliation(database, sessions),
         sweeping=Sweeping(database, settings.lease_seconds),
         retrying=Retrying(database),
         reporting=Reporting(database),

@@ -10,18 +10,14 @@ from dataclasses import dataclass
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.services.execution import amop, finish
-from m2m_pipeline.services.execution.access import Denied, load_credential
-from m2m_pipeline.services.execution.execution import ExecutionSettings
-from m2m_pipeline.services.execution.lease import Lease
+from m2m_pipeline.services.execution.access import Denied
 from m2m_pipeline.services.execution.readback import read_back
 from m2m_pipeline.services.execution.running import run
-from m2m_pipeline.services.execution.session import Session
+from m2m_pipeline.services.execution.sessions import Sessions
 from m2m_pipeline.services.execution.workbench import Workbench
-from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.reporting import ResultDocument
 from m2m_pipeline.storage import accounts, device_changes, leases, tallies
 from m2m_pipeline.storage.database import Database
-from m2m_pipeline.storage.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +34,9 @@ class Reconciled:
 class Reconciliation:
     """Settling, one provider at a time."""
 
-    def __init__(self, database: Database, vault: Vault, door: CarrierDoor, settings: ExecutionSettings) -> None:
+    def __init__(self, database: Database, sessions: Sessions) -> None:
         self._database = database
-        self._vault = vault
-        self._door = door
-        self._settings = settings
+        self._sessions = sessions
 
     def providers(self) -> Sequence[ServiceProvider]:
         """The service providers, of all tenants, that have devices to settle."""
@@ -59,7 +53,7 @@ class Reconciliation:
 
         """
         before = self._count_unsettled(provider)
-        credential = load_credential(self._database, self._vault, provider)
+        credential = self._sessions.credential(provider)
         if isinstance(credential, Denied):
             return Reconciled(provider.name, 0, before, (), str(credential))
         owner = f"reconcile-{secrets.token_hex(6)}"
@@ -80,18 +74,17 @@ class Reconciliation:
     async def _read_back(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> None:
         with self._database.begin() as tx:
             work = device_changes.load_unknown(tx, attempt.bulk_change_id)
-        lease = Lease(self._database, attempt, self._settings.lease_seconds)
-        session = Session(self._database, lease, self._door.open(provider, credential), self._settings.patience)
+        session = self._sessions.open(attempt, provider, credential)
         bench = Workbench(session, {device.id: device for device in work})
         try:
-            async with lease.kept(), bench.committing():
+            async with session.lease.kept(), bench.committing():
                 await read_back(bench, work, over=True)
         finally:
             await session.close()
 
     def _next(self, provider: ServiceProvider, owner: str, after: int) -> Attempt | None:
         with self._database.begin() as tx:
-            return leases.claim_unsettled(tx, provider.id, owner, self._settings.lease_seconds, after)
+            return leases.claim_unsettled(tx, provider.id, owner, self._sessions.lease_seconds, after)
 
     def _count_unsettled(self, provider: ServiceProvider) -> int:
         with self._database.begin() as tx:

@@ -5,11 +5,9 @@ still to be done.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
 
-from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
+from m2m_pipeline.domain.accounts import ServiceProvider, VerifyMode
 from m2m_pipeline.domain.attempt import Attempt, NotClaimableError
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.change import Batch, BulkChange, Target
@@ -17,41 +15,26 @@ from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
-from m2m_pipeline.services.execution.access import Denied, load_credential, probe, writes_denied
+from m2m_pipeline.services.execution.access import Denied, writes_denied
 from m2m_pipeline.services.execution.claiming import claim, why_not
-from m2m_pipeline.services.execution.lease import Lease
-from m2m_pipeline.services.execution.pipeline import Pipeline
 from m2m_pipeline.services.execution.running import run
-from m2m_pipeline.services.execution.session import Patience, Session
-from m2m_pipeline.services.paced import CarrierDoor
+from m2m_pipeline.services.execution.sessions import Sessions
 from m2m_pipeline.services.reporting import ResultDocument, fold
 from m2m_pipeline.services.submission import request_problems
 from m2m_pipeline.storage import accounts, audit, bulk_changes, details, device_changes, leases
 from m2m_pipeline.storage.database import Database, retrying_transient
-from m2m_pipeline.storage.vault import Vault
 
 
 class AccessDeniedError(Exception):
     """The carrier account does not let us in: the bulk change has ended, and this attempt has touched no device."""
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionSettings:
-    """How an attempt works (seconds)."""
-
-    lease_seconds: float
-    patience: Patience
-
-
 class Execution:
     """What the Dagster ops call. `owner` is the run's id."""
 
-    def __init__(self, database: Database, vault: Vault, door: CarrierDoor, settings: ExecutionSettings) -> None:
+    def __init__(self, database: Database, sessions: Sessions) -> None:
         self._database = database
-        self._vault = vault
-        self._door = door
-        self._settings = settings
-        self._pipelines: dict[str, Pipeline] = {}  # by owner
+        self._sessions = sessions
 
     def claim(self, bulk_change_id: int, owner: str) -> Attempt:
         """Take or renew the lease of a bulk change.
@@ -60,7 +43,7 @@ class Execution:
             NotClaimableError: it has ended, another run works on it, or it does not exist; the message says which.
 
         """
-        return claim(self._database, bulk_change_id, owner, self._settings.lease_seconds)
+        return claim(self._database, bulk_change_id, owner, self._sessions.lease_seconds)
 
     def validate_request(self, bulk_change_id: int, owner: str) -> None:
         """Examine the recorded request again: the world has moved since it came in.
@@ -85,7 +68,7 @@ class Execution:
             )
             day = max(change.effective_date, datetime.now(UTC).date()) if change.effective_date else None
             target = Target(change.rate_plan, change.communication_plan, day)
-            problems = request_problems(tx, self._door.carriers, provider, target)
+            problems = request_problems(tx, self._sessions.carriers, provider, target)
             if problems:
                 message = " ".join(problem.message for problem in problems)
                 bulk_changes.stop(tx, attempt, problems[0].code, message)
@@ -116,7 +99,7 @@ class Execution:
         """
         attempt = self.claim(bulk_change_id, owner)
         _, provider = _load(self._database, attempt)
-        denied = writes_denied(provider) or run(self._probe(attempt, provider))
+        denied = writes_denied(provider) or run(self._sessions.probe(attempt, provider))
         if denied is None:
             return
         with self._database.fenced(attempt) as tx:
@@ -150,8 +133,10 @@ class Execution:
 
         """
         attempt = self.claim(batch.bulk_change_id, owner)
-        pipeline = self._pipeline(attempt)
-        if pipeline is None:
+        change, provider = _load(self._database, attempt)
+        pipeline = self._sessions.pipeline(attempt, provider, change)
+        if isinstance(pipeline, Denied):
+            finish.stop(self._database, attempt, pipeline.reason, pipeline.message)
             return
         more = False
         try:
@@ -159,7 +144,7 @@ class Execution:
             more = read_ahead
         finally:
             if not more:
-                self._end_calls(owner)
+                self._sessions.end(owner)
 
     def update_amop(self, batch: Batch, owner: str) -> None:
         """Bring AMOP's inventory to what the carrier has applied in a batch."""
@@ -182,7 +167,7 @@ class Execution:
             OpenDevicesError: a device is open, so the bulk change has not ended.
 
         """
-        self._end_calls(owner)
+        self._sessions.end(owner)
         return finish.finish(self._database, self.claim(bulk_change_id, owner))
 
     def release(self, owner: str) -> None:
@@ -190,14 +175,9 @@ class Execution:
 
         Calls under way are waited for, for a while, and what is known is committed before.
         """
-        self._end_calls(owner)
+        self._sessions.end(owner)
         with self._database.begin() as tx:
             leases.release(tx, owner)
-
-    def close(self) -> None:
-        """End all work at the carrier, as `release` does."""
-        for owner in list(self._pipelines):
-            self._end_calls(owner)
 
     def document(self, bulk_change_id: int) -> ResultDocument:
         """The result document as the rows stand now.
@@ -211,48 +191,6 @@ class Execution:
             if change is None:
                 raise NotClaimableError(why_not(None, bulk_change_id))
             return fold(tx, change)
-
-    async def _probe(self, attempt: Attempt, provider: ServiceProvider) -> Denied | None:
-        credential = load_credential(self._database, self._vault, provider)
-        if isinstance(credential, Denied):
-            return credential
-        session = self._open(attempt, provider, credential)
-        try:
-            async with session.lease.kept():
-                return await probe(session.carrier, provider, self._settings.patience.outage)
-        finally:
-            await session.close()
-
-    def _pipeline(self, attempt: Attempt) -> Pipeline | None:
-        """The attempt's work at the carrier, begun or as it stands; None where there is no credential for it."""
-        if attempt.owner not in self._pipelines:
-            change, provider = _load(self._database, attempt)
-            credential = load_credential(self._database, self._vault, provider)
-            if isinstance(credential, Denied):
-                finish.stop(self._database, attempt, credential.reason, credential.message)
-                return None
-            opening = partial(
-                self._open, attempt, provider, credential, change.priority, stopped=change.reason is not None
-            )
-            self._pipelines[attempt.owner] = Pipeline(opening, provider.verify)
-        return self._pipelines[attempt.owner]
-
-    def _end_calls(self, owner: str) -> None:
-        if pipeline := self._pipelines.pop(owner, None):
-            pipeline.close()
-
-    def _open(
-        self,
-        attempt: Attempt,
-        provider: ServiceProvider,
-        credential: Credential,
-        priority: int = 0,
-        *,
-        stopped: bool = False,
-    ) -> Session:
-        lease = Lease(self._database, attempt, self._settings.lease_seconds)
-        carrier = self._door.open(provider, credential, priority)
-        return Session(self._database, lease, carrier, self._settings.patience, stopped)
 
 
 def _load(database: Database, attempt: Attempt) -> tuple[BulkChange, ServiceProvider]:
