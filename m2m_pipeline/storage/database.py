@@ -92,20 +92,45 @@ class Database:
             DatabaseUnavailableError: as `begin`.
 
         """
-        with self.begin() as connection:
-            held = connection.execute(
-                text(
-                    f"""
-                    SELECT 1 FROM m2m.bulk_change
-                    WHERE id = :id AND lease_token = :token AND lease_owner = :owner
-                    {"FOR SHARE" if shared else "FOR NO KEY UPDATE"}
-                    """
-                ),
-                {"id": attempt.bulk_change_id, "token": attempt.token, "owner": attempt.owner},
-            ).first()
-            if held is None:
-                raise LeaseLostError(attempt)
-            yield connection
+        transaction = None
+        try:
+            with self.begin() as connection:
+                transaction = self._fence(connection, attempt, shared=shared)
+                yield connection
+        except DatabaseUnavailableError:
+            # The answer to the commit may be all that was lost: said again, the same work would be done twice.
+            if transaction is None or not self._was_committed(transaction):
+                raise
+
+    def _fence(self, connection: Connection, attempt: Attempt, *, shared: bool) -> str:
+        """Lock the attempt's bulk change; the id of the transaction."""
+        held = connection.execute(
+            text(
+                f"""
+                SELECT CAST(pg_current_xact_id() AS text) AS transaction FROM m2m.bulk_change
+                WHERE id = :id AND lease_token = :token AND lease_owner = :owner
+                {"FOR SHARE" if shared else "FOR NO KEY UPDATE"}
+                """
+            ),
+            {"id": attempt.bulk_change_id, "token": attempt.token, "owner": attempt.owner},
+        ).first()
+        if held is None:
+            raise LeaseLostError(attempt)
+        return held.transaction
+
+    def _was_committed(self, transaction: str) -> bool:
+        """What became of a transaction whose connection was lost, from the server's own book."""
+
+        @retrying_transient
+        def ask() -> str:
+            with self.begin() as connection:
+                known = text("SELECT pg_xact_status(CAST(:id AS xid8))")
+                status: str = connection.execute(known, {"id": transaction}).scalar_one()
+            if status == "in progress":
+                raise DatabaseUnavailableError("The database has not yet ended a transaction whose connection broke.")
+            return status
+
+        return ask() == "committed"
 
     def dispose(self) -> None:
         """Close the pool."""
