@@ -21,7 +21,7 @@ from m2m_pipeline.services.execution.workbench import Workbench
 from m2m_pipeline.storage import device_changes
 from m2m_pipeline.storage.database import DatabaseUnavailableError
 
-REST_SECONDS = 10.0
+REST_SECONDS = 5.0
 """Whoever ends a run waits so long for the calls under way: an answer that came need not be asked for again."""
 
 T = TypeVar("T")
