@@ -14,6 +14,7 @@ from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reconciliation import Reconciliation
 from m2m_pipeline.services.reporting import Reporting
 from m2m_pipeline.services.retrying import Retrying
+from m2m_pipeline.services.standings import Standings
 from m2m_pipeline.services.submission import Submission
 from m2m_pipeline.services.sweeping import Sweeping
 from m2m_pipeline.settings import Settings
@@ -28,6 +29,7 @@ class Application:
     database: Database
     sessions: Sessions
     accounts: Accounts
+    standings: Standings
     submission: Submission
     queue: Queue
     execution: Execution
@@ -61,6 +63,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         database=database,
         sessions=sessions,
         accounts=Accounts(database, vault, door),
+        standings=Standings(database),
         submission=Submission(database, known),
         queue=Queue(database),
         execution=Execution(database, sessions),

@@ -69,18 +69,18 @@ def set_provider(
 
 
 def list_providers(as_json: AsJson = False, tenant: Tenant = "default") -> None:
-    """List the carrier accounts; never a credential."""
+    """List the carrier accounts, and how each stands now; never a credential."""
     from dataclasses import asdict
 
+    from m2m_pipeline.cli.standing import account_lines
+
     with application() as services:
-        providers = services.accounts.list_providers(tenant)
+        listed = [(one, services.standings.of(one)) for one in services.accounts.list_providers(tenant)]
     if as_json:
-        print(json.dumps([asdict(provider) for provider in providers]))
+        print(json.dumps([{**asdict(one), "standing": standing.model_dump(mode="json")} for one, standing in listed]))
         return
-    for one in providers:
-        writes = "writes enabled" if one.writes_enabled else "writes disabled"
-        pace = f"{one.calls_per_second:g} calls/s, {one.in_flight} in flight"
-        print(f"{one.name}\t{one.integration_type}\t{one.base_url}\t{pace}\tverify {one.verify}\t{writes}")
+    for one, standing in listed:
+        print("\n".join(account_lines(one, standing)))
 
 
 def import_plans(file: Path, provider: ProviderName, tenant: Tenant = "default") -> None:

@@ -99,16 +99,23 @@ def retry(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "defaul
 
 
 def status(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "default") -> None:
-    """Show how far a bulk change is."""
+    """Show how far a bulk change is, and what slows it down."""
+    from m2m_pipeline.cli.standing import slowdown
     from m2m_pipeline.display import progress_line
 
     with application() as services:
         document = services.reporting.document(tenant, bulk_change_id)
+        running = document.status == "PROCESSING"
+        provider = services.accounts.provider(tenant, document.provider) if running else None
+        standing = services.standings.of(provider) if provider else None
     if as_json:
         chosen = {"id", "status", "total", "counts", "attempt", "carrier_calls", "timings"}
-        print(document.model_dump_json(include=chosen))
-    else:
-        print(progress_line(document))
+        told = document.model_dump(mode="json", include=chosen)
+        print(json.dumps({**told, "account": standing.model_dump(mode="json") if standing else None}))
+        return
+    print(progress_line(document))
+    if standing and (why := slowdown(standing)):
+        print(why)
 
 
 def result(

@@ -8,6 +8,7 @@ which share an account advance together: each gets its group of calls, then it i
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from math import sqrt
 
 SHARE_OF_THE_LIMIT = 0.975
 """Timers and networks bunch calls that left evenly. At 97.5 % of the limit calls may arrive up to 25 ms off their time
@@ -88,6 +89,7 @@ class Gate:
     recent: tuple[bool, ...] = ()  # the last outcomes, newest last; True where no believable answer came
     probe_at: float | None = None  # the breaker is open; when the next probe may leave
     waiting: tuple[Turn, ...] = ()
+    open_since: float | None = None  # when the breaker opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +116,34 @@ def pace(gate: Gate, limits: Limits, now: float) -> float:
         return limits.calls_per_second
     recovered = 1 + (max(0.0, now - gate.paced_at) / RECOVERY_SECONDS) ** 2
     return min(limits.calls_per_second, gate.pace * recovered)
+
+
+@dataclass(frozen=True, slots=True)
+class Restraint:
+    """What keeps an account from its configured rate, in seconds from now on; None where nothing does."""
+
+    slowed_for: float | None = None  # since the carrier last said that it was too much
+    recovers_in: float | None = None  # until the configured rate, unless the carrier says it again
+    rests_for: float | None = None  # no call is made: the carrier named a time to come back
+    open_for: float | None = None  # since the breaker opened
+    probe_in: float | None = None  # until one call tries whether the carrier is back
+
+
+def restraint(gate: Gate, limits: Limits, now: float) -> Restraint:
+    """What keeps the account from its configured rate now."""
+    allowed = pace(gate, limits, now)
+    slowed_for = recovers_in = None
+    if gate.pace is not None and allowed < limits.calls_per_second:
+        slowed_for = max(0.0, now - gate.paced_at)
+        recovers_in = RECOVERY_SECONDS * sqrt(limits.calls_per_second / gate.pace - 1) - slowed_for
+    rest = gate.next_call_at - now
+    return Restraint(
+        slowed_for,
+        recovers_in,
+        rest if rest > HOLD_SECONDS + 1 / allowed else None,  # permits alone reach less far ahead
+        None if gate.open_since is None else max(0.0, now - gate.open_since),
+        None if gate.probe_at is None else max(0.0, gate.probe_at - now),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +188,14 @@ def throttled(gate: Gate, limits: Limits, now: float, retry_after: float | None 
 
 def heard(gate: Gate, limits: Limits, silences: Iterable[bool], now: float) -> Gate:
     """Calls came to their end: True for each without a believable answer. Opens or closes the breaker."""
-    recent, probe_at = gate.recent, gate.probe_at
+    recent, probe_at, open_since = gate.recent, gate.probe_at, gate.open_since
     for silent in silences:
         recent = (*recent, silent)[-MEMORY:]
         if not silent and probe_at is not None:
-            recent, probe_at = (), None
+            recent, probe_at, open_since = (), None, None
         elif probe_at is None and _is_silent(recent):
-            probe_at = now + limits.probe_seconds
-    return replace(gate, recent=recent, probe_at=probe_at)
+            probe_at, open_since = now + limits.probe_seconds, now
+    return replace(gate, recent=recent, probe_at=probe_at, open_since=open_since)
 
 
 def _is_silent(recent: tuple[bool, ...]) -> bool:

@@ -8,32 +8,35 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from m2m_pipeline.domain.budget import Gate, Grant, Turn
 
 CALL_ENDS_SECONDS = 45.0
 """A call that was not reported as ended by then has ended: its process died. Longer than any call may take."""
 
+_GATE_COLUMNS = "next_call_at, pace, paced_at, recent, probe_at, waiting, open_since"
+
 
 @dataclass(frozen=True, slots=True)
-class LockedGate:
-    """The account as it is while this transaction lasts."""
+class SeenGate:
+    """The account as it was at a moment; others go on deciding."""
 
     gate: Gate
     now: float  # seconds of the database's clock
     in_flight: int
 
 
+class LockedGate(SeenGate):
+    """The account as it is while this transaction lasts."""
+
+    __slots__ = ()
+
+
 def lock(connection: Connection, account: str) -> LockedGate:
     """The account's gate, locked until the end of the transaction; calls of dead processes are over."""
     connection.execute(text("SET LOCAL synchronous_commit = off"))
-    found = text(
-        """
-        SELECT next_call_at, pace, paced_at, recent, probe_at, waiting FROM m2m.carrier_gate
-        WHERE account = :account FOR UPDATE
-        """
-    )
+    found = text(f"SELECT {_GATE_COLUMNS} FROM m2m.carrier_gate WHERE account = :account FOR UPDATE")
     row = connection.execute(found, {"account": account}).first()
     if row is None:
         connection.execute(
@@ -55,15 +58,23 @@ def lock(connection: Connection, account: str) -> LockedGate:
         ),
         {"account": account},
     ).one()
-    gate = Gate(
-        next_call_at=row.next_call_at,
-        pace=row.pace,
-        paced_at=row.paced_at,
-        recent=tuple(row.recent),
-        probe_at=row.probe_at,
-        waiting=tuple(Turn(**turn) for turn in row.waiting),
-    )
-    return LockedGate(gate, float(counted.now), counted.in_flight)
+    return LockedGate(_gate(row), float(counted.now), counted.in_flight)
+
+
+def read(connection: Connection, account: str) -> SeenGate | None:
+    """The account's gate for somebody who decides nothing: waits for nobody and holds up nobody. None: never used."""
+    row = connection.execute(
+        text(
+            f"""
+            SELECT {_GATE_COLUMNS}, extract(epoch FROM clock_timestamp()) AS now,
+                (SELECT count(*) FROM m2m.carrier_call c
+                    WHERE c.account = g.account AND c.ends_at >= extract(epoch FROM clock_timestamp())) AS in_flight
+            FROM m2m.carrier_gate g WHERE account = :account
+            """
+        ),
+        {"account": account},
+    ).first()
+    return SeenGate(_gate(row), float(row.now), row.in_flight) if row else None
 
 
 def store(connection: Connection, account: str, gate: Gate) -> None:
@@ -73,7 +84,7 @@ def store(connection: Connection, account: str, gate: Gate) -> None:
             """
             UPDATE m2m.carrier_gate
             SET next_call_at = :next_call_at, pace = :pace, paced_at = :paced_at, recent = :recent,
-                probe_at = :probe_at, waiting = CAST(:waiting AS jsonb)
+                probe_at = :probe_at, waiting = CAST(:waiting AS jsonb), open_since = :open_since
             WHERE account = :account
             """
         ),
@@ -85,6 +96,7 @@ def store(connection: Connection, account: str, gate: Gate) -> None:
             "recent": list(gate.recent),
             "probe_at": gate.probe_at,
             "waiting": json.dumps([asdict(turn) for turn in gate.waiting]),
+            "open_since": gate.open_since,
         },
     )
 
@@ -107,3 +119,15 @@ def begin_calls(connection: Connection, account: str, holder: str, grant: Grant)
 def end_calls(connection: Connection, ids: Sequence[int]) -> int:
     """These calls are over: their places are free; how many were still counted."""
     return connection.execute(text("DELETE FROM m2m.carrier_call WHERE id = ANY(:ids)"), {"ids": list(ids)}).rowcount
+
+
+def _gate(row: Row[tuple[object, ...]]) -> Gate:
+    return Gate(
+        next_call_at=row.next_call_at,
+        pace=row.pace,
+        paced_at=row.paced_at,
+        recent=tuple(row.recent),
+        probe_at=row.probe_at,
+        waiting=tuple(Turn(**turn) for turn in row.waiting),
+        open_since=row.open_since,
+    )

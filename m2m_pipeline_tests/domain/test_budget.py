@@ -19,10 +19,12 @@ from m2m_pipeline.domain.budget import (
     Gate,
     Grant,
     Limits,
+    Restraint,
     Wait,
     ask,
     heard,
     pace,
+    restraint,
     throttled,
 )
 
@@ -205,5 +207,33 @@ def test_the_first_answer_closes_the_breaker() -> None:
 
     closed = heard(heard(gate, limits, [True], 110.0), limits, [False], 120.0)
 
-    assert closed.probe_at is None
+    assert (closed.probe_at, closed.open_since) == (None, None)
     assert isinstance(next(grants(closed, limits, [120.0])), Grant)
+
+
+def test_what_restrains_an_account_is_told_as_long_as_it_does() -> None:
+    limits = Limits(100.0, 5)
+    slowed = throttled(throttled(Gate(), limits, 99.0), limits, 100.0, retry_after=12.0)
+
+    told = restraint(slowed, limits, 110.0)
+    assert (told.slowed_for, told.rests_for) == (10.0, 2.0)
+    assert told.recovers_in is not None
+    back_at = 110.0 + told.recovers_in
+    assert pace(slowed, limits, back_at - 0.1) < 100.0 == pace(slowed, limits, back_at + 0.1)
+    assert restraint(slowed, limits, back_at + 0.1) == Restraint()
+
+
+@given(LIMITS, st.integers(1, 60))
+def test_permits_that_are_out_are_no_rest(limits: Limits, calls: int) -> None:
+    gate, _ = ask(Gate(), limits, Asking("run", min(calls, max(1, round(limits.calls_per_second / 10)))), 0, 100.0)
+
+    assert restraint(gate, limits, 100.0) == Restraint()
+
+
+def test_a_silent_carrier_is_told_since_when_and_until_the_next_probe() -> None:
+    limits = Limits(5.0, 5)
+    gate = heard(Gate(), limits, [True] * SILENT_IN_A_ROW, 100.0)
+    probing, _ = ask(gate, limits, Asking("run", 1, probe=True), 0, 110.0)
+
+    assert restraint(gate, limits, 104.0) == Restraint(open_for=4.0, probe_in=PROBE_SECONDS - 4.0)
+    assert restraint(probing, limits, 113.0) == Restraint(open_for=13.0, probe_in=PROBE_SECONDS - 3.0)

@@ -31,7 +31,8 @@ def test_an_account_that_was_never_used_may_call_at_once(stock: Stock) -> None:
 
 
 def test_the_gate_is_found_as_it_was_left(stock: Stock) -> None:
-    left = Gate(12.5, 3.5, 11.0, (True, False, True), 99.0, (Turn("run-1", 10.0, 10.5), Turn("run-2", 11.0, 11.5)))
+    turns = (Turn("run-1", 10.0, 10.5), Turn("run-2", 11.0, 11.5))
+    left = Gate(12.5, 3.5, 11.0, (True, False, True), 99.0, turns, 89.0)
 
     with stock.database.begin() as tx:
         gate.lock(tx, "a")
@@ -87,3 +88,20 @@ def test_another_account_is_not_waited_for(stock: Stock) -> None:
         gate.lock(tx, "a")
         threading.Thread(target=decide).start()
         assert decided.wait(10)
+
+
+def test_a_reader_sees_the_gate_as_it_was_committed_and_does_not_wait_for_who_decides(stock: Stock) -> None:
+    begin(stock, 3)
+    begin(stock, 1, account="other")
+    with stock.database.begin() as tx:
+        tx.execute(text("UPDATE m2m.carrier_call SET ends_at = 1 WHERE id = (SELECT min(id) FROM m2m.carrier_call)"))
+
+    with stock.database.begin() as deciding:
+        gate.lock(deciding, "a")
+        gate.store(deciding, "a", Gate(pace=0.5))
+        with stock.database.begin() as tx:
+            seen, unused = gate.read(tx, "a"), gate.read(tx, "unused")
+
+    assert seen is not None
+    assert (seen.gate, seen.in_flight) == (Gate(), 2)
+    assert unused is None

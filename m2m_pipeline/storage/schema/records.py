@@ -59,6 +59,7 @@ class CarrierGate(Base):
     recent: Mapped[list[bool]] = mapped_column(ARRAY(Boolean), server_default=text("'{}'"))
     probe_at: Mapped[float | None]
     waiting: Mapped[list[dict[str, object]]] = mapped_column(JSONB, server_default=text("'[]'"))
+    open_since: Mapped[float | None]
 
 
 class CarrierCall(Base):

@@ -1,0 +1,60 @@
+"""How carrier accounts stand now: what an operator asks when a bulk change is slow."""
+
+from pydantic import BaseModel, ConfigDict
+
+from m2m_pipeline.domain.accounts import ServiceProvider, account_key
+from m2m_pipeline.domain.budget import Gate, Limits, pace, restraint
+from m2m_pipeline.storage import accounts, gate
+from m2m_pipeline.storage.database import Database
+from m2m_pipeline.storage.gate import SeenGate
+
+
+class Standing(BaseModel):
+    """One account at the moment of asking. Rates in calls/s; durations in seconds, None where nothing of it holds."""
+
+    model_config = ConfigDict(frozen=True)
+
+    configured: float
+    pace: float
+    """What the carrier lets us do now, as far as it has taught us."""
+    slowed_for: float | None
+    """Since the carrier last said that it was too much; the pace recovers from there."""
+    recovers_in: float | None
+    """Until the configured rate, unless the carrier says it again."""
+    rests_for: float | None
+    """Until the next call: the carrier named a time to come back."""
+    in_flight: int
+    open_for: float | None
+    """Since the carrier does not answer and the breaker is open."""
+    probe_in: float | None
+    """Until one call tries whether it is back."""
+
+
+class Standings:
+    """Reads beside the runs: it waits for none, and none waits for it."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def of(self, provider: ServiceProvider) -> Standing:
+        """How the provider's account stands; one that was never used is at its configured rate."""
+        with self._database.begin() as tx:
+            credential = accounts.find_credential(tx, provider.id)
+            seen = gate.read(tx, account_key(provider.base_url, credential[0])) if credential else None
+        known = seen or SeenGate(Gate(), 0.0, 0)
+        limits = Limits(provider.calls_per_second, provider.in_flight)
+        held = restraint(known.gate, limits, known.now)
+        return Standing(
+            configured=provider.calls_per_second,
+            pace=round(pace(known.gate, limits, known.now), 3),
+            slowed_for=_rounded(held.slowed_for),
+            recovers_in=_rounded(held.recovers_in),
+            rests_for=_rounded(held.rests_for),
+            in_flight=known.in_flight,
+            open_for=_rounded(held.open_for),
+            probe_in=_rounded(held.probe_in),
+        )
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
