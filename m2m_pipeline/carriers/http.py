@@ -20,8 +20,9 @@ import httpx
 from httpx_aiohttp import AiohttpTransport
 
 MAX_BODY_BYTES = 1024 * 1024
-MAX_RETRY_AFTER = 3600.0
-"""Seconds. A gate that says it is closed for longer is asked again all the same."""
+MAX_RETRY_AFTER = 300.0
+"""Seconds. A gate that says it is closed for longer is asked again all the same: the whole account rests meanwhile, one
+call in five minutes costs nothing, and a number that was meant as milliseconds would cost half a day."""
 
 KEEP_ALIVE = 4.0
 """Seconds an idle connection is kept: less than the 5 s after which common gateways hang up without a word,
@@ -139,7 +140,9 @@ class CarrierHttp:
             body += chunk
             if len(body) > self._max_body_bytes:
                 return LostAnswer(f"the answer is larger than {self._max_body_bytes} bytes")
-        return HttpAnswer(response.status_code, bytes(body), _seconds(response.headers.get("Retry-After")))
+        headers = response.headers
+        wait = _seconds(headers.get("Retry-After"), named_at=_moment(headers.get("Date", "")) or datetime.now(UTC))
+        return HttpAnswer(response.status_code, bytes(body), wait)
 
     def _why_lost(self, error: Exception) -> str:
         # Never the exception's own words: aiohttp's name the request, headers included.
@@ -194,18 +197,22 @@ def _session(in_flight: int, tls: ssl.SSLContext) -> aiohttp.ClientSession:
     )
 
 
-def _seconds(retry_after: str | None) -> float | None:
-    """The header's delay: seconds or an HTTP date (RFC 9110, 10.2.3); None for anything else."""
+def _seconds(retry_after: str | None, named_at: datetime) -> float | None:
+    """The header's delay: seconds, or an HTTP date (RFC 9110, 10.2.3) by the clock of who named it; else None."""
     if retry_after is None:
         return None
     if retry_after.isascii() and retry_after.isdigit():
         return min(float(retry_after), MAX_RETRY_AFTER)
+    moment = _moment(retry_after)
+    return min(max((moment - named_at).total_seconds(), 0.0), MAX_RETRY_AFTER) if moment else None
+
+
+def _moment(http_date: str) -> datetime | None:
     try:
-        moment = parsedate_to_datetime(retry_after)
+        moment = parsedate_to_datetime(http_date)
     except ValueError:
         return None
-    left = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return min(max(left, 0.0), MAX_RETRY_AFTER)
+    return moment.replace(tzinfo=moment.tzinfo or UTC)
 
 
 def _version() -> str:

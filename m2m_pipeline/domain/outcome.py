@@ -61,9 +61,13 @@ class Unreachable:
 
 @dataclass(frozen=True, slots=True)
 class Unconfirmed:
-    """The bytes left and no believable answer came. The device is read before anything is sent again."""
+    """The bytes left and no believable answer came. The device is read before anything is sent again.
+
+    `retry_after` is in seconds, where a closed gate named a time to come back and yet not what became of the call.
+    """
 
     answer: Answer
+    retry_after: float | None = None
 
 
 ChangeOutcome = Applied | Refused | Unreachable | Unconfirmed

@@ -45,7 +45,7 @@ class _End:
 
     permit_id: int
     silent: bool | None  # None: not known
-    throttled: Unreachable | None
+    throttled: Unreachable | Unconfirmed | None
 
 
 @dataclass
@@ -109,8 +109,7 @@ class Pacer:
 
     def end(self, permit: Permit, outcome: object) -> None:
         """The permit's call has ended with `outcome`. Its place is free for another."""
-        throttled = outcome if isinstance(outcome, Unreachable) and outcome.throttled else None
-        self._finish(_End(permit.id, _is_silent(outcome), throttled))
+        self._finish(_End(permit.id, _is_silent(outcome), _throttled(outcome)))
 
     def give_back(self, permit: Permit) -> None:
         """The permit's call was not made, or nobody waited for its end. Its place is free for another."""
@@ -225,6 +224,15 @@ def _give(demand: _Demand, permits: list[Permit]) -> bool:
         return False
     demand.granted.set_result(permits)
     return True
+
+
+def _throttled(outcome: object) -> Unreachable | Unconfirmed | None:
+    """The outcome, where it says that the account is to call less or later."""
+    match outcome:
+        case Unreachable(throttled=True) | Unconfirmed(retry_after=float()):
+            return outcome
+        case _:
+            return None
 
 
 def _is_silent(outcome: object) -> bool:

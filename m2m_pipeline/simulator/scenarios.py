@@ -78,8 +78,10 @@ class Rule(Document):
     """oversized: size of the body in MiB."""
     error_code: Annotated[str, Field(pattern=r"^\d{8}$")] | None = None
     """device_refused (10000029 if left out), unknown_code (19999999 if left out)."""
+    status: Annotated[int, Field(ge=400, le=599)] | None = None
+    """error500_*, rate_limited: the HTTP status around the code; the code's usual one if left out."""
     retry_after_s: int | None = None
-    """burst_503 and rate_limited: value of the Retry-After header; no header if left out."""
+    """burst_503, error500_*, rate_limited: value of the Retry-After header; no header if left out."""
     calls_per_second: Annotated[int, Field(ge=1)] = 1
     """limit_tightened."""
     rate_plan: str | None = None
@@ -106,8 +108,8 @@ class Condition:
     summary: str
 
 
-def _server_error(_: Reply, __: Rule) -> Reply:
-    return replies.error(replies.SERVER_ERROR)
+def _server_error(_: Reply, rule: Rule) -> Reply:
+    return replies.error(replies.SERVER_ERROR, rule.status, replies.retry_after(rule.retry_after_s))
 
 
 def _accepted(due: Reply, _: Rule) -> Reply:
@@ -132,7 +134,7 @@ def _unavailable(_: Reply, rule: Rule) -> Reply:
 
 
 def _rate_limited(_: Reply, rule: Rule) -> Reply:
-    return replies.error(replies.RATE_LIMITED, headers=replies.retry_after(rule.retry_after_s))
+    return replies.error(replies.RATE_LIMITED, rule.status, replies.retry_after(rule.retry_after_s))
 
 
 def _oversized(due: Reply, rule: Rule) -> Reply:

@@ -3,14 +3,11 @@
 import asyncio
 import gzip
 import socket
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
 
 from m2m_pipeline.carriers.http import (
     DEFAULT_TIMEOUTS,
-    MAX_RETRY_AFTER,
     CarrierHttp,
     Fate,
     HttpAnswer,
@@ -194,35 +191,3 @@ def test_the_request_is_json_signed_in_and_says_who_asks() -> None:
     assert request.headers["content-type"] == "application/json"
     assert request.headers["accept-encoding"] == "identity"
     assert request.headers["user-agent"].startswith("m2m-pipeline/")
-
-
-def _retry_after(header: str) -> float | None:
-    (fate,), _ = _exchange(answers(503, Retry_After=header))
-    assert isinstance(fate, HttpAnswer)
-    return fate.retry_after
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [
-        ("0", 0.0),
-        ("17", 17.0),
-        ("9" * 4000, MAX_RETRY_AFTER),
-        ("Fri, 31 Dec 9999 23:59:59 GMT", MAX_RETRY_AFTER),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
-        ("Wed, 21 Oct 2015 07:28:00 -0000", 0.0),
-        ("-5", None),
-        ("1.5", None),
-        ("soon", None),
-        ("Wed, 99 Oct 2015 07:28:00 GMT", None),
-        ("", None),
-    ],
-)
-def test_retry_after_is_seconds_within_an_hour_or_nothing(header: str, seconds: float | None) -> None:
-    assert _retry_after(header) == seconds
-
-
-def test_retry_after_as_a_date_is_counted_from_now() -> None:
-    date = format_datetime(datetime.now(UTC) + timedelta(minutes=2), usegmt=True)
-
-    assert 110 < (_retry_after(date) or 0) <= 120

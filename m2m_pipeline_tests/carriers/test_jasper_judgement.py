@@ -141,6 +141,21 @@ def test_a_503_that_says_when_to_come_back_throttles() -> None:
     assert (outcome.throttled, outcome.retry_after) == (True, 30.0)
 
 
+@pytest.mark.parametrize(("status", "code"), [(503, "30000001"), (503, UNKNOWN_CODE), (429, "30000001")])
+def test_a_closed_gate_with_a_code_that_decides_nothing_is_open_and_its_wait_is_kept(status: int, code: str) -> None:
+    outcome = _judged(_error(status, code, retry_after=30.0))
+
+    assert isinstance(outcome, Unconfirmed)
+    assert outcome.retry_after == 30.0
+
+
+@pytest.mark.parametrize("status", [200, 202, 302, 500])
+def test_a_time_to_come_back_is_none_where_nobody_was_turned_away(status: int) -> None:
+    outcome = _judged(_error(status, UNKNOWN_CODE, retry_after=30.0))
+
+    assert outcome == Unconfirmed(Answer(status, UNKNOWN_CODE, "No."))
+
+
 @pytest.mark.parametrize("status", [101, 302, 303, 307, 408, 500, 502, 503, 504, 599])
 def test_a_gateways_page_leaves_the_outcome_open(status: int) -> None:
     assert isinstance(_judged(HttpAnswer(status, HTML)), Unconfirmed)

@@ -104,6 +104,23 @@ def test_a_gateway_that_says_when_to_come_back_costs_no_attempt(world: World) ->
     check_all(evidence)
 
 
+@pytest.mark.parametrize(("scenario", "attempts"), [("rate_limited", 1), ("error500_not_applied", 2)])
+def test_a_code_in_a_503_that_says_when_to_come_back_lets_the_whole_account_rest(
+    make_world: MakeWorld, scenario: str, attempts: int
+) -> None:
+    world = make_world(Options(devices=4, in_flight=1))
+    rule = Rule(name=scenario, iccids=frozenset({world.iccids[0]}), methods=PUT, calls=1, status=503, retry_after_s=2)
+    evidence = run_with(world, rule)
+
+    row = evidence.row(world.iccids[0])
+    assert (row.status, row.attempts) == ("PROCESSED", attempts)
+    (turned_away,) = [call for call in evidence.calls if call.status == 503]
+    assert turned_away.end is not None
+    later = [call.start for call in evidence.calls if call.n > turned_away.n]
+    assert min(later) - turned_away.end >= 1.9
+    check_all(evidence)
+
+
 @pytest.mark.parametrize("scenario", ["error500_not_applied", "blank_iccid", "html_502"])
 def test_a_call_that_never_takes_effect_is_given_up_after_three_attempts(world: World, scenario: str) -> None:
     victim = world.iccids[2]

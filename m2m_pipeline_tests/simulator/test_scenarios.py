@@ -140,10 +140,11 @@ def test_a_gateway_answers_html_and_needs_no_credential(
     assert plan_of(control) == OLD
 
 
-@pytest.mark.parametrize("name", ["burst_503", "rate_limited"])
-def test_retry_after_is_sent_on_demand(control: SimulatorControl, carrier: httpx.Client, name: str) -> None:
-    control.start(Rule(name=name, retry_after_s=7))
-    assert put_plan(carrier).headers["Retry-After"] == "7"
+@pytest.mark.parametrize("name", ["burst_503", "rate_limited", "error500_not_applied"])
+def test_retry_after_and_a_503_are_sent_on_demand(control: SimulatorControl, carrier: httpx.Client, name: str) -> None:
+    control.start(Rule(name=name, status=503, retry_after_s=7))
+    answer = put_plan(carrier)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "7")
 
 
 def test_a_gateway_error_may_come_after_the_change(control: SimulatorControl, carrier: httpx.Client) -> None:

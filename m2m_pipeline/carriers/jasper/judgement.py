@@ -56,14 +56,19 @@ def _judged_answer(http: HttpAnswer, secrets: Sequence[str]) -> Judgement:
     if http.status == HTTPStatus.UNAUTHORIZED:  # whatever the body: it may come before there is a code
         return _refused(answer, SIGN_IN)
     if known:
-        return Unconfirmed(answer) if isinstance(known.verdict, Open) else _refused(answer, known.verdict)
+        return _open(http, answer) if isinstance(known.verdict, Open) else _refused(answer, known.verdict)
     match http.status // 100:
         case 2 if envelope and not code:
             return Said(answer, envelope.iccid, text)
         case 4:
             return _refused(answer, THIS_DEVICE) if code or words else _turned_away(answer)
         case _:  # 5xx; a redirect, which is never followed; a 2xx that is no success
-            return Unconfirmed(answer)
+            return _open(http, answer)
+
+
+def _open(http: HttpAnswer, answer: Answer) -> Unconfirmed:
+    closed = http.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
+    return Unconfirmed(answer, http.retry_after if closed else None)
 
 
 def _is_throttle(http: HttpAnswer, code: str | None) -> bool:
