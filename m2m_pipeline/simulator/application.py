@@ -92,6 +92,7 @@ class Application:
                     effect=arrival.effect,
                     delay_ms=round(arrival.rule.delay_s * 1000),
                     retired_plans=arrival.conditions.retired_plans,
+                    listing=arrival.conditions.listing,
                 )
                 request = Request(account, exchange.method, exchange.path, exchange.query, body, circumstances)
                 due = answer(carrier, request)

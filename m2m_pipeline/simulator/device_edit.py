@@ -8,6 +8,7 @@ from m2m_pipeline.simulator import replies
 from m2m_pipeline.simulator.carrier import Carrier, Device, Edit
 from m2m_pipeline.simulator.moments import read_effective_date
 from m2m_pipeline.simulator.replies import RefusedError
+from m2m_pipeline.simulator.rules import Listing
 from m2m_pipeline.simulator.scenarios import Effect
 
 STATUSES = frozenset(
@@ -42,6 +43,7 @@ class Circumstances:
     effect: Effect
     delay_ms: int
     retired_plans: frozenset[str]
+    listing: Listing
 
 
 def edit_device(carrier: Carrier, device: Device, body: bytes, circumstances: Circumstances) -> None:

@@ -1,11 +1,12 @@
 """GET /devices, /devices/{iccid} and its auditTrails."""
 
+import random
 from collections.abc import Callable, Mapping, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from m2m_pipeline.simulator import replies
-from m2m_pipeline.simulator.carrier import Carrier, Device, TrailEntry
-from m2m_pipeline.simulator.device_edit import CUSTOM_FIELDS, STATUSES
+from m2m_pipeline.simulator.carrier import Carrier, Device, Edit, TrailEntry
+from m2m_pipeline.simulator.device_edit import CUSTOM_FIELDS, STATUSES, Circumstances
 from m2m_pipeline.simulator.documents import Account
 from m2m_pipeline.simulator.moments import DAY_MS, read_moment, show
 from m2m_pipeline.simulator.replies import RefusedError
@@ -58,7 +59,9 @@ def details(carrier: Carrier, device: Device, parameters: Mapping[str, str]) -> 
     return {name: value for name, value in everything.items() if name in chosen}
 
 
-def search(carrier: Carrier, account: Account, parameters: Mapping[str, str]) -> dict[str, object]:
+def search(
+    carrier: Carrier, account: Account, parameters: Mapping[str, str], circumstances: Circumstances
+) -> dict[str, object]:
     """The account's devices by their last modification, oldest first, 50 a page.
 
     A device that is modified between two pages moves to the end, and the rest moves up: as with the carrier,
@@ -89,7 +92,15 @@ def search(carrier: Carrier, account: Account, parameters: Mapping[str, str]) ->
         and status in {None, device.status}
         and (not custom or custom.items() <= (device.extras or {}).items())
     ]
-    return page("devices", found, parameters, _found)
+    if circumstances.listing.unordered:
+        draws = random.Random(circumstances.call)  # noqa: S311 -- reproducible, not secret
+        found.sort(key=lambda device: (device.updated_ms // 1000, draws.random()))
+    content = page("devices", found, parameters, _found)
+    listed = cast("list[dict[str, str]]", content["devices"])
+    for row in listed[: circumstances.listing.moved]:
+        note = Edit(extras={CUSTOM_FIELDS[0]: f"seen by call {circumstances.call}"})
+        carrier.apply(carrier.devices[row["iccid"]], note, carrier.now_ms(), None, "console")
+    return content
 
 
 def audit_trail(device: Device, now_ms: int, parameters: Mapping[str, str]) -> dict[str, object]:

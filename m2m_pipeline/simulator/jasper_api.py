@@ -63,7 +63,7 @@ def _route(carrier: Carrier, request: Request) -> Reply:
         case "GET", ["devices", iccid, "auditTrails"]:
             content = audit_trail(_device(carrier, request, iccid), carrier.now_ms(), request.parameters())
         case "GET", ["devices"]:
-            content = search(carrier, request.account, request.parameters())
+            content = search(carrier, request.account, request.parameters(), request.circumstances)
         case "GET", ["rateplans"]:
             content = _rate_plans(carrier, request)
         case "GET", ["echo", param]:

@@ -14,12 +14,22 @@ class RuleError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Listing:
+    """What is the matter with the device list."""
+
+    moved: int = 0
+    """Devices of a page that are edited after it was read."""
+    unordered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Conditions:
     """The conditions that hold for one call."""
 
     names: tuple[str, ...] = ()
     calls_per_second: int | None = None
     retired_plans: frozenset[str] = frozenset()
+    listing: Listing = Listing()
 
 
 class _ActiveRule:
@@ -112,6 +122,10 @@ class Rules:
             calls_per_second=min(tightened, default=None),
             retired_plans=frozenset(
                 rule.rate_plan for rule in rules if rule.name == "rate_plan_retired" and rule.rate_plan
+            ),
+            listing=Listing(
+                moved=max((rule.moved for rule in rules if rule.name == "list_moves"), default=0),
+                unordered=any(rule.name == "list_unordered" for rule in rules),
             ),
         )
 

@@ -88,6 +88,8 @@ class Rule(Document):
     """rate_plan_retired: the plan that no longer exists."""
     skew_s: float = 0.0
     """clock_skew: seconds the carrier's clock is ahead."""
+    moved: Annotated[int, Field(ge=1)] = 5
+    """list_moves: how many devices of a page move."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,5 +184,7 @@ SCENARIOS: Mapping[str, Trouble | Condition] = {
     "limit_tightened": Condition("calls_per_second holds instead of the account's limit"),
     "rate_plan_retired": Condition("rate_plan no longer exists"),
     "clock_skew": Condition("the carrier's clock is skew_s ahead"),
+    "list_moves": Condition("someone edits the first `moved` devices of each page of the list after it was read"),
+    "list_unordered": Condition("each page of the list sorts what was modified in one second in another order"),
 }
 """Put a rule with one of these names in force to make the trouble."""

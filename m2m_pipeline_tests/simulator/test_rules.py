@@ -49,6 +49,37 @@ def test_a_skewed_clock_shows_in_date_updated_and_in_searches(
     assert bool(found) is (skew > timedelta())
 
 
+def listed(carrier: httpx.Client, page: int) -> list[str]:
+    """The ICCIDs of a page of ten of the devices that were changed in the last hour."""
+    since = f"{datetime.now(UTC) - timedelta(hours=1):%Y-%m-%dT%H:%M:%SZ}"
+    answer = carrier.get("/devices", params={"modifiedSince": since, "pageSize": 10, "pageNumber": page})
+    return [device["iccid"] for device in answer.json()["devices"]]
+
+
+def test_devices_that_someone_edits_between_two_pages_move_to_the_end(
+    control: SimulatorControl, carrier: httpx.Client
+) -> None:
+    for iccid in ICCIDS[:20]:
+        put_plan(carrier, iccid=iccid)
+    control.start(Rule(name="list_moves", moved=3, calls=1))
+
+    assert listed(carrier, 1) == [*ICCIDS[:10]]
+    assert listed(carrier, 2) == [*ICCIDS[13:20], *ICCIDS[:3]]  # 10, 11 and 12 are on no page that was read
+    assert len(control.changes()) == 20
+
+
+def test_devices_of_one_second_come_in_another_order_on_each_page(
+    control: SimulatorControl, carrier: httpx.Client
+) -> None:
+    control.start(Rule(name="list_unordered"))
+    for iccid in ICCIDS[:20]:
+        put_plan(carrier, iccid=iccid)
+
+    first, again = listed(carrier, 1), listed(carrier, 1)
+    assert first != again
+    assert len({*first}) == len({*again}) == 10
+
+
 def strikes(control: SimulatorControl, carrier: httpx.Client, rule: Rule, iccids: tuple[str, ...]) -> list[bool]:
     """Which of these PUTs are struck; the rule must be one that refuses."""
     control.start(rule)

@@ -237,6 +237,7 @@ TESTED = {name for name, *_ in ANSWERS} | {
     *("applied_then_reset", "applied_then_silence", "reset_before", "hang", "outage", "slow_drip", "truncated"),
     *("oversized", "html_502", "burst_503", "accepted_202_applied_later", "accepted_202_never", "ok_not_applied"),
     *("latin1_error", "blank_iccid", "foreign_iccid", "limit_tightened", "rate_plan_retired", "clock_skew"),
+    *("list_moves", "list_unordered"),
 }
 
 
