@@ -59,8 +59,8 @@ def simulator_process() -> Generator[str]:
 class QuickCarriers(CarrierRegistry):
     """The registered adapters with time limits that a test can wait for."""
 
-    def __init__(self, read: float = 0.5) -> None:
-        self._timeouts = Timeouts(connect=1.0, read=read, total=5.0)
+    def __init__(self, read: float = 0.5, total: float = 5.0) -> None:
+        self._timeouts = Timeouts(connect=1.0, read=read, total=total)
 
     def open(self, provider: ServiceProvider, credential: Credential) -> Carrier:
         return build_carrier(
@@ -185,6 +185,15 @@ class World:
         for batch in self.prepare(bulk_change_id, owner):
             self.drive(batch, owner, read_ahead=True)
         return self.services.execution.finalize(bulk_change_id, owner)
+
+    def settle(self, passes: int = 3) -> int:
+        """Reconciliation as its schedule runs it, until nothing is unknown; how many devices still are."""
+        unknown = 0
+        for _ in range(passes):
+            unknown = self.services.reconciliation.settle(self.provider).unknown
+            if not unknown:
+                break
+        return unknown
 
     def submit_and_run(
         self, chosen: Sequence[str] | None = None, /, **fields: object

@@ -11,7 +11,7 @@ from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.evidence import Evidence
 from m2m_pipeline_tests.invariants import check_all
 from m2m_pipeline_tests.services.conftest import MakeWorld
-from m2m_pipeline_tests.world import NEW, OLD, THIRD, Options, World
+from m2m_pipeline_tests.world import OLD, THIRD, Options, World
 
 pytestmark = pytest.mark.usefixtures("quick_reads")
 
@@ -202,57 +202,6 @@ def test_a_device_that_someone_else_moved_away_is_a_conflict(make_world: MakeWor
 
     evidence = world.evidence(bulk_change_id)
     assert evidence.row(world.iccids[0]).reason == "PLAN_CONFLICT"
-    check_all(evidence)
-
-
-def test_a_refused_read_says_nothing_about_the_change(world: World) -> None:
-    victim = frozenset({world.iccids[0]})
-    evidence = run_with(
-        world,
-        Rule(name="applied_then_reset", iccids=victim),
-        Rule(name="unknown_code", iccids=victim, methods=GET),
-    )
-
-    row = evidence.row(world.iccids[0])
-    assert (row.status, row.reason) == ("UNCONFIRMED", "OUTCOME_UNKNOWN")
-    assert evidence.carrier[row.iccid].rate_plan == NEW
-    check_all(evidence)
-
-
-@pytest.mark.parametrize("scenario", ["html_502", "reset_before", "truncated", "error500_not_applied", "oversized"])
-def test_a_device_that_cannot_be_read_back_is_left_unconfirmed_and_not_sent_again(world: World, scenario: str) -> None:
-    victim = frozenset({world.iccids[0]})
-    evidence = run_with(
-        world,
-        Rule(name="applied_then_reset", iccids=victim),
-        Rule(name=scenario, iccids=victim, methods=GET, size_mb=2),
-    )
-
-    row = evidence.row(world.iccids[0])
-    assert (row.status, row.reason) == ("UNCONFIRMED", "OUTCOME_UNKNOWN")
-    assert len(evidence.puts(row.iccid)) == 1
-    assert evidence.amop[row.iccid][0] == OLD
-    check_all(evidence)
-
-
-def test_a_device_is_never_left_open_by_reads_that_fail_and_calls_that_fail(world: World) -> None:
-    victim = frozenset({world.iccids[0]})
-    evidence = run_with(
-        world,
-        Rule(name="error500_not_applied", iccids=victim, methods=PUT),
-        Rule(name="html_502", iccids=victim, methods=GET, calls=8),
-    )
-
-    assert evidence.row(world.iccids[0]).status in {"REFUSED", "UNCONFIRMED"}
-    check_all(evidence)
-
-
-def test_a_list_page_that_fails_costs_reads_and_nothing_else(world: World) -> None:
-    # No rule can choose the list alone, for it names no ICCID; but it comes first.
-    evidence = run_with(world, Rule(name="html_502", methods=GET, skip_calls=1, calls=8))
-
-    assert set(evidence.statuses().values()) == {"PROCESSED"}
-    assert all(evidence.reads(iccid) for iccid in world.iccids)
     check_all(evidence)
 
 
