@@ -61,6 +61,20 @@ def find_provider(
     return _provider(row) if row else None
 
 
+def provider_of(connection: Connection, bulk_change_id: int) -> ServiceProvider:
+    """The service provider of a bulk change, as it is configured now."""
+    row = connection.execute(
+        text(
+            f"""
+            SELECT {_PROVIDER_COLUMNS} FROM m2m.service_provider
+            WHERE id = (SELECT service_provider_id FROM m2m.bulk_change WHERE id = :id)
+            """
+        ),
+        {"id": bulk_change_id},
+    ).one()
+    return _provider(row)
+
+
 def list_providers(connection: Connection, tenant_id: int) -> Sequence[ServiceProvider]:
     """The tenant's service providers by name."""
     rows = connection.execute(

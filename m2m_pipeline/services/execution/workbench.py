@@ -9,8 +9,9 @@ from http import HTTPStatus
 
 from m2m_pipeline.domain.change import DeviceWork, Step
 from m2m_pipeline.domain.status import DeviceStatus
+from m2m_pipeline.services.execution.access import Denied, writes_denied
 from m2m_pipeline.services.execution.session import Session
-from m2m_pipeline.storage import audit, bulk_changes, device_changes
+from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes
 from m2m_pipeline.storage.database import retrying_transient
 
 FLUSH_ROWS = 200
@@ -38,8 +39,14 @@ class Workbench:
         return [device for device in self.devices.values() if device.status is status]
 
     async def mark_sending(self, devices: Sequence[DeviceWork]) -> list[DeviceWork]:
-        """Commit the intent to call for `devices`; the devices as they are now."""
-        await asyncio.to_thread(self._mark_sending, [device.id for device in devices])
+        """Commit the intent to call for `devices`; the devices as they are now.
+
+        None of them where the operator has switched writes off: then the bulk change is stopped.
+        """
+        denied = await asyncio.to_thread(self._mark_sending, [device.id for device in devices])
+        if denied:
+            await self.session.give_up(denied.reason, denied.message)
+            return []
         moment = datetime.now(UTC)
         now = [replace(d, status=DeviceStatus.SENDING, attempts=d.attempts + 1, sent_at=moment) for d in devices]
         self.devices.update({device.id: device for device in now})
@@ -102,9 +109,12 @@ class Workbench:
             await asyncio.shield(self.commit())
 
     @retrying_transient
-    def _mark_sending(self, ids: Collection[int]) -> None:
+    def _mark_sending(self, ids: Collection[int]) -> Denied | None:
         with self.session.database.fenced(self.session.attempt, shared=True) as tx:
-            device_changes.mark_sending(tx, list(ids))
+            denied = writes_denied(accounts.provider_of(tx, self.session.attempt.bulk_change_id))
+            if denied is None:
+                device_changes.mark_sending(tx, list(ids))
+            return denied
 
     @retrying_transient
     def _commit(self, steps: Sequence[Step], calls: int) -> None:
