@@ -16,12 +16,13 @@ PACKAGES = (
 
 
 def machine() -> Mapping[str, str]:
-    """Cores, processor, memory, system."""
+    """Cores, processor, memory, system, and how busy it is before anything is measured."""
     return {
         "cores": str(os.cpu_count()),
         "processor": _processor(),
         "memory": f"{psutil.virtual_memory().total / 1e9:.1f} GB",
         "system": f"{_system()}, kernel {platform.release()}",
+        "load of the last minute": f"{os.getloadavg()[0]:.2f} processes",
     }
 
 

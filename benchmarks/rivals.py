@@ -15,9 +15,7 @@ FAR_ABOVE = 100_000.0
 """calls/s; a limit that nothing here comes near."""
 
 _PATIENCE = 900.0
-_EVENT_ROWS = """
-SELECT count(*), count(*) FILTER (WHERE step_key LIKE '%%[%%') FROM event_logs WHERE run_id = %s
-"""
+_EVENT_ROWS = "SELECT count(*) FROM event_logs WHERE run_id = %s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,6 @@ class Ran:
     submitted_seconds: float = 0.0
     imported_seconds: float = 0.0
     event_rows: int = 0
-    batch_event_rows: int = 0
     batches: int = 0
 
     @property
@@ -67,7 +64,6 @@ class Ran:
             "submission seconds": round(self.submitted_seconds, 3),
             "inventory import seconds": round(self.imported_seconds, 3),
             "Dagster event rows": self.event_rows,
-            "of these of batches": self.batch_event_rows,
             "batches": self.batches,
         }
 
@@ -78,12 +74,11 @@ def run_ours(stand: Stand, devices: int) -> Ran:
         imported = here.import_devices()
         submitted = here.submit(iccids(0, devices))
         (cost,) = here.run([submitted], _PATIENCE)
-        ((event_rows, batch_event_rows),) = here.dagster(_EVENT_ROWS, cost.work.told["run_id"])
+        ((event_rows,),) = here.dagster(_EVENT_ROWS, cost.work.told["run_id"])
         ((batches,),) = here.business(
             "SELECT count(DISTINCT batch) FROM m2m.device_change WHERE bulk_change_id = %s", submitted.id
         )
         assert isinstance(event_rows, int)
-        assert isinstance(batch_event_rows, int)
         assert isinstance(batches, int)
         return Ran(
             devices=devices,
@@ -92,7 +87,6 @@ def run_ours(stand: Stand, devices: int) -> Ran:
             submitted_seconds=submitted.seconds,
             imported_seconds=imported,
             event_rows=event_rows,
-            batch_event_rows=batch_event_rows,
             batches=batches,
         )
 

@@ -25,7 +25,7 @@ class Figure(StrEnum):
     TIME_DRIFT = "time a device, off that of the smallest run"
     PEAK_RSS = "peak RSS of the run worker"
     RSS_GROWTH = "peak RSS above that of the smallest run"
-    EVENT_ROWS = "Dagster event rows a batch"
+    EVENT_ROWS = "Dagster event rows for each further batch"
     REACTION = "queued until the first carrier call, median"
 
 

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from statistics import median
 from typing import cast
@@ -14,7 +14,6 @@ from benchmarks.stand import Stand
 from benchmarks.targets import Figure
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.request import parse_request
-from m2m_pipeline.domain.status import ENDED_BULK_CHANGES
 from m2m_pipeline.services.accounts import ProviderSettings
 
 DEVICES = 10
@@ -37,6 +36,7 @@ STAGES = {
 }
 """A stage begins at each of these moments and ends at the next; the last one ends at the first change call."""
 
+_OPEN = "SELECT id FROM m2m.bulk_change WHERE finished_at IS NULL"
 _QUEUED = "SELECT extract(epoch FROM queued_at)::float8 FROM m2m.bulk_change WHERE id = %s"
 _EVENTS = """
 SELECT e.dagster_event_type, extract(epoch FROM min(e.timestamp))::float8
@@ -80,13 +80,13 @@ def _prepare(running: Services, repeats: int) -> None:
 
 def _react(running: Services, repeat: int) -> dict[str, float]:
     """Submit at a random moment of the sensor's interval; when what happened, seconds since the epoch."""
-    moment = random.Random(repeat).uniform(0, SENSOR_SECONDS)  # noqa: S311 - spread, not secret
-    time.sleep(moment)
+    _until(lambda: running.business(_OPEN) == [], "the end of the change before")
+    time.sleep(random.Random(repeat).uniform(0, SENSOR_SECONDS))  # noqa: S311 - spread, not secret
     before = running.control.summary().calls
     devices = iccids(DEVICES * repeat, DEVICES)
     request = parse_request({"provider": PROVIDER, "rate_plan": NEW, "devices": list(devices)})
     bulk_change_id = running.application.submission.submit(TENANT, request, "bench").bulk_change_id
-    _await_end(running, bulk_change_id)
+    _until(lambda: _changes(running, before), "the first change call")
     calls = running.control.calls(after=before)
     events = dict(cast("list[tuple[str, float]]", running.dagster(_EVENTS, str(bulk_change_id))))
     ((queued,),) = cast("list[tuple[float]]", running.business(_QUEUED, bulk_change_id))
@@ -101,10 +101,14 @@ def _react(running: Services, repeat: int) -> dict[str, float]:
     }
 
 
-def _await_end(running: Services, bulk_change_id: int) -> None:
-    """Wait for the end of the bulk change: its account is idle for the next one."""
+def _changes(running: Services, before: int) -> bool:
+    return any(call.method == "PUT" for call in running.control.calls(after=before))
+
+
+def _until(holds: Callable[[], bool], what: str) -> None:
+    """Wait until something holds. Raises InvalidRunError if it does not come to that."""
     deadline = time.monotonic() + _PATIENCE
-    while running.application.reporting.document(TENANT, bulk_change_id).status not in ENDED_BULK_CHANGES:
+    while not holds():
         if time.monotonic() > deadline:
-            raise InvalidRunError(f"bulk change {bulk_change_id} had not ended after {_PATIENCE:g} s")
+            raise InvalidRunError(f"{what}: not within {_PATIENCE:g} s")
         time.sleep(_LOOK_SECONDS)
