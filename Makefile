@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Everything is installed into .venv from hashed locks; nothing else is touched.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test check lock clean
+.PHONY: help env demo up test check bench bench-quick lock clean
 
 VENV := .venv
 # The first Python from 3.11 on; PYTHON=… chooses another.
@@ -42,11 +42,19 @@ check: $(VENV)/.dev ## lint, formatting, types, import contracts
 	@$(VENV)/bin/basedpyright --warnings
 	@$(VENV)/bin/lint-imports
 
+bench: $(VENV)/.bench ## what the platform reaches, against its targets and against others; about 25 minutes
+	@$(VENV)/bin/python -m benchmarks
+
+bench-quick: $(VENV)/.bench ## the same in small sizes: a hint in 3 minutes
+	@$(VENV)/bin/python -m benchmarks --quick
+
 lock: $(VENV)/.dev ## resolve the locks anew
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade \
 		--extra localdb --extra build pyproject.toml -o requirements.lock
 	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
-		--all-extras -c requirements.lock pyproject.toml -o requirements-dev.lock
+		--extra localdb --extra build --extra dev -c requirements.lock pyproject.toml -o requirements-dev.lock
+	@$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+		--extra localdb --extra build --extra bench -c requirements.lock pyproject.toml -o requirements-bench.lock
 
 clean: ## remove the environment and what the tools left behind
 	@rm -rf $(VENV) .m2m .pytest_cache .ruff_cache .hypothesis build *.egg-info
@@ -56,4 +64,8 @@ $(VENV)/.runtime: requirements.lock requirements-uv.lock pyproject.toml
 
 $(VENV)/.dev: requirements-dev.lock requirements-uv.lock pyproject.toml
 	$(call install,requirements-dev.lock)
+	@touch $(VENV)/.runtime
+
+$(VENV)/.bench: requirements-bench.lock requirements-uv.lock pyproject.toml
+	$(call install,requirements-bench.lock)
 	@touch $(VENV)/.runtime

@@ -1,0 +1,1 @@
+"""What the platform reaches, measured: `python -m benchmarks`. See docs/performance.md."""

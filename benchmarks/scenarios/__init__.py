@@ -1,0 +1,19 @@
+"""The scenarios, by name, in the order in which they are run."""
+
+from collections.abc import Callable, Iterator, Mapping
+
+from benchmarks.measurement import Measurement
+from benchmarks.scenarios import budget, fairness, growth, peers, reaction, unthrottled
+from benchmarks.stand import Stand
+
+Scenario = Callable[[Stand, bool], Iterator[Measurement]]
+"""Measures on the stand; the flag asks for the quick sizes."""
+
+SCENARIOS: Mapping[str, Scenario] = {
+    "budget": budget.measure,
+    "fairness": fairness.measure,
+    "unthrottled": unthrottled.measure,
+    "peers": peers.measure,
+    "growth": growth.measure,
+    "reaction": reaction.measure,
+}
