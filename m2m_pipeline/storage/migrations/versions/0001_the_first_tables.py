@@ -39,7 +39,6 @@ def upgrade() -> None:
         sa.Column("recent", postgresql.ARRAY(sa.Boolean()), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("probe_at", sa.Double(), nullable=True),
         sa.Column("waiting", postgresql.JSONB(astext_type=sa.Text()), server_default=sa.text("'[]'"), nullable=False),
-        sa.Column("open_since", sa.Double(), nullable=True),
         sa.PrimaryKeyConstraint("account", name=op.f("pk_carrier_gate")),
         schema="m2m",
     )
