@@ -4,6 +4,7 @@ import argparse
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,8 +60,10 @@ def _measure(names: Sequence[str], lines: TextIO, *, quick: bool) -> Iterator[Me
                     lines.write(as_json(measurement) + "\n")
                     lines.flush()
                     yield measurement
-            except InvalidRunError as error:  # its targets count as missed; the other scenarios still tell something
+            except InvalidRunError as error:
                 sys.stderr.write(f"{name}: no figures: {error}\n")
+            except Exception:  # noqa: BLE001 -- its targets count as missed; half an hour of other figures stays
+                sys.stderr.write(f"{name}: no figures:\n{traceback.format_exc()}")
             sys.stderr.write(f"{name}: {time.monotonic() - began:.0f} s\n")
 
 

@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import subprocess
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from benchmarks.protocol import Ready, Work
 from m2m_pipeline.local.children import end_group, tail
 
 STARTUP_SECONDS = 120.0
+EXIT_SECONDS = 60.0
 
 
 class Child:
@@ -66,7 +68,11 @@ class Child:
     def await_work(self, patience: float) -> Work:
         """Wait for its report and its end. Raises InvalidRunError after `patience` seconds, or if it fails."""
         work = Work.model_validate_json(self._line(patience))
-        self._process.wait(patience)
+        try:
+            self._process.wait(EXIT_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            fault = f"{self._log.name}: the measured process had not ended {EXIT_SECONDS:g} s after its work"
+            raise InvalidRunError(fault) from error
         return work
 
     def _line(self, patience: float) -> bytes:
