@@ -16,6 +16,10 @@ from benchmarks.report import as_json, print_head, print_table, verdict
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.sql import plain
 from benchmarks.stand import stand
+from m2m_pipeline.local.signals import StopRequested, StopSignals
+
+STOPPED = 130
+"""As a shell reports a program that Ctrl-C ended."""
 
 METHOD = (
     "Method: PostgreSQL with fsync on and the carrier simulator on this machine, fresh databases for each figure; a "
@@ -32,7 +36,7 @@ class _Options(argparse.Namespace):
 
 
 def main() -> int:
-    """Measure what was asked for. 0: every target is reached, or the sizes were quick; 1: one is not."""
+    """Measure what was asked for. 0: every target is reached, or the sizes were quick; 1: one is not; 130: stopped."""
     options = _parser().parse_args(namespace=_Options())
     if options.list:
         for name in SCENARIOS:
@@ -40,8 +44,13 @@ def main() -> int:
         return 0
     names = [name for name in SCENARIOS if name in (options.only or SCENARIOS)]
     results = options.json or Path(__file__).parent / f"results-{datetime.now(UTC):%Y-%m-%d}.jsonl"
-    with results.open("a", encoding="utf-8") as lines:
-        measurements = list(_measure(names, lines, quick=options.quick))
+    StopSignals()
+    try:
+        with results.open("a", encoding="utf-8") as lines:
+            measurements = list(_measure(names, lines, quick=options.quick))
+    except StopRequested:
+        sys.stderr.write(f"Stopped; no process is left. What was measured is in {results}\n")
+        return STOPPED
     print_table(sys.stdout, measurements, names)
     holds = verdict(measurements, names)
     sizes = "quick sizes: a hint, not the verdict" if options.quick else "full sizes"
