@@ -191,20 +191,19 @@ class Pacer:
     @retrying_transient
     def _ask(self, wanted: int, probe: bool, ended: Sequence[_End]) -> tuple[Grant | Wait, Sequence[int], float]:
         with self.database.begin() as tx:
-            locked = gate.lock(tx, self.account)
-            in_flight = locked.in_flight - gate.end_calls(tx, [end.permit_id for end in ended])
-            known = self._after(locked, ended)
-            decided, answer = budget.ask(known, self.limits, Asking(self._holder, wanted, probe), in_flight, locked.now)
-            gate.store(tx, self.account, decided)
+            locked = gate.lock(tx, self.account, [end.permit_id for end in ended])
+            asking = Asking(self._holder, wanted, probe)
+            decided, answer = budget.ask(self._after(locked, ended), self.limits, asking, locked.in_flight, locked.now)
             if isinstance(answer, Wait):
+                gate.store(tx, self.account, decided)
                 return answer, (), 0.0
-            return answer, gate.begin_calls(tx, self.account, self._holder, answer), answer.first_at - locked.now
+            permits = gate.store(tx, self.account, decided, self._holder, answer)
+            return answer, permits, answer.first_at - locked.now
 
     @retrying_transient
     def _report(self, ended: Sequence[_End], unused: Sequence[int] = ()) -> None:
         with self.database.begin() as tx:
-            locked = gate.lock(tx, self.account)
-            gate.end_calls(tx, [*(end.permit_id for end in ended), *unused])
+            locked = gate.lock(tx, self.account, [*(end.permit_id for end in ended), *unused])
             gate.store(tx, self.account, self._after(locked, ended))
 
     def _after(self, locked: gate.LockedGate, ended: Sequence[_End]) -> budget.Gate:

@@ -33,10 +33,14 @@ class LockedGate(SeenGate):
     __slots__ = ()
 
 
-def lock(connection: Connection, account: str) -> LockedGate:
-    """The account's gate, locked until the end of the transaction; calls of dead processes are over."""
-    connection.execute(text("SET LOCAL synchronous_commit = off"))
-    found = text(f"SELECT {_GATE_COLUMNS} FROM m2m.carrier_gate WHERE account = :account FOR UPDATE")
+def lock(connection: Connection, account: str, ended: Sequence[int] = ()) -> LockedGate:
+    """The account's gate, locked until the end of the transaction. The `ended` calls and those of the dead are over."""
+    found = text(
+        f"""
+        SELECT {_GATE_COLUMNS}, set_config('synchronous_commit', 'off', true)
+        FROM m2m.carrier_gate WHERE account = :account FOR UPDATE
+        """
+    )
     row = connection.execute(found, {"account": account}).first()
     if row is None:
         connection.execute(
@@ -44,19 +48,20 @@ def lock(connection: Connection, account: str) -> LockedGate:
             {"account": account},
         )
         row = connection.execute(found, {"account": account}).one()
+    # A statement of its own: the one that waited for the lock does not see what was counted meanwhile.
     counted = connection.execute(
         text(
             """
             WITH over AS (
                 DELETE FROM m2m.carrier_call WHERE account = :account
-                AND ends_at < extract(epoch FROM clock_timestamp()) RETURNING id
+                AND (ends_at < extract(epoch FROM clock_timestamp()) OR id = ANY(:ended)) RETURNING id
             )
             SELECT extract(epoch FROM clock_timestamp()) AS now,
                 (SELECT count(*) FROM m2m.carrier_call WHERE account = :account)
                 - (SELECT count(*) FROM over) AS in_flight
             """
         ),
-        {"account": account},
+        {"account": account, "ended": list(ended)},
     ).one()
     return LockedGate(_gate(row), float(counted.now), counted.in_flight)
 
@@ -77,15 +82,21 @@ def read(connection: Connection, account: str) -> SeenGate | None:
     return SeenGate(_gate(row), float(row.now), row.in_flight) if row else None
 
 
-def store(connection: Connection, account: str, gate: Gate) -> None:
-    """Write the account's gate back."""
-    connection.execute(
+def store(connection: Connection, account: str, gate: Gate, holder: str = "", grant: Grant | None = None) -> list[int]:
+    """Write the account's gate back, and count the calls that `holder` is granted as in flight; their ids."""
+    calls = grant.calls if grant else 0
+    last_at = grant.first_at + (calls - 1) * grant.spacing if grant else 0.0
+    rows = connection.execute(
         text(
             """
-            UPDATE m2m.carrier_gate
-            SET next_call_at = :next_call_at, pace = :pace, paced_at = :paced_at, recent = :recent,
-                probe_at = :probe_at, waiting = CAST(:waiting AS jsonb), open_since = :open_since
-            WHERE account = :account
+            WITH gate AS (
+                UPDATE m2m.carrier_gate
+                SET next_call_at = :next_call_at, pace = :pace, paced_at = :paced_at, recent = :recent,
+                    probe_at = :probe_at, waiting = CAST(:waiting AS jsonb), open_since = :open_since
+                WHERE account = :account
+            )
+            INSERT INTO m2m.carrier_call (account, holder, ends_at)
+            SELECT :account, :holder, :ends_at FROM generate_series(1, :calls) RETURNING id
             """
         ),
         {
@@ -97,28 +108,12 @@ def store(connection: Connection, account: str, gate: Gate) -> None:
             "probe_at": gate.probe_at,
             "waiting": json.dumps([asdict(turn) for turn in gate.waiting]),
             "open_since": gate.open_since,
+            "holder": holder,
+            "ends_at": last_at + CALL_ENDS_SECONDS,
+            "calls": calls,
         },
     )
-
-
-def begin_calls(connection: Connection, account: str, holder: str, grant: Grant) -> Sequence[int]:
-    """Count the granted calls as in flight; their ids."""
-    last_at = grant.first_at + (grant.calls - 1) * grant.spacing
-    rows = connection.execute(
-        text(
-            """
-            INSERT INTO m2m.carrier_call (account, holder, ends_at)
-            SELECT :account, :holder, :ends_at FROM generate_series(1, :calls) RETURNING id
-            """
-        ),
-        {"account": account, "holder": holder, "ends_at": last_at + CALL_ENDS_SECONDS, "calls": grant.calls},
-    )
     return [row.id for row in rows]
-
-
-def end_calls(connection: Connection, ids: Sequence[int]) -> int:
-    """These calls are over: their places are free; how many were still counted."""
-    return connection.execute(text("DELETE FROM m2m.carrier_call WHERE id = ANY(:ids)"), {"ids": list(ids)}).rowcount
 
 
 def _gate(row: Row[tuple[object, ...]]) -> Gate:

@@ -13,8 +13,8 @@ from m2m_pipeline_tests.storage.conftest import Stock
 
 def begin(stock: Stock, calls: int, account: str = "a") -> list[int]:
     with stock.database.begin() as tx:
-        now = gate.lock(tx, account).now
-        return list(gate.begin_calls(tx, account, "run", Grant(calls, now, 0.1)))
+        locked = gate.lock(tx, account)
+        return gate.store(tx, account, locked.gate, "run", Grant(calls, locked.now, 0.1))
 
 
 def in_flight(stock: Stock, account: str = "a") -> int:
@@ -47,10 +47,9 @@ def test_calls_in_flight_are_those_that_began_and_have_not_ended(stock: Stock) -
     begin(stock, 1, account="other")
 
     with stock.database.begin() as tx:
-        gate.lock(tx, "a")
-        ended = gate.end_calls(tx, [begun[0], begun[0] + 10_000])
+        left = gate.lock(tx, "a", [begun[0], begun[0] + 10_000]).in_flight
 
-    assert ended == 1
+    assert left == 2
     assert in_flight(stock) == 2
 
 
