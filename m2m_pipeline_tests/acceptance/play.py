@@ -10,8 +10,10 @@ from typing import Any
 
 from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.simulator.scenarios import Rule
+from m2m_pipeline_tests.acceptance.accounts import BARRED, CANARY, NEW, Account
 from m2m_pipeline_tests.acceptance.gateway import closed_gateway
-from m2m_pipeline_tests.acceptance.site import BARRED, CANARY, NEW, Account, Ended, Site, eventually
+from m2m_pipeline_tests.acceptance.site import Ended, Site
+from m2m_pipeline_tests.acceptance.waiting import eventually
 
 REFUSED, UNKNOWN_THERE, ANSWER_LOST, NOT_APPLIED, DARK = 1, 2, 3, 4, 5
 """The places of the devices of the partial change that meet trouble."""

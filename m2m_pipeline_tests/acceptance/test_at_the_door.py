@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from m2m_pipeline_tests.acceptance.site import NEW, Account, Site, write_csv
+from m2m_pipeline_tests.acceptance.accounts import NEW, Account
+from m2m_pipeline_tests.acceptance.site import Site, write_csv
 
 pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 

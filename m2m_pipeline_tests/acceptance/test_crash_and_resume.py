@@ -11,7 +11,9 @@ import pytest
 
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests import invariants
-from m2m_pipeline_tests.acceptance.site import NEW, Account, Ended, Site, eventually
+from m2m_pipeline_tests.acceptance.accounts import NEW, Account
+from m2m_pipeline_tests.acceptance.site import Ended, Site
+from m2m_pipeline_tests.acceptance.waiting import eventually
 
 pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 

@@ -7,8 +7,9 @@ from collections.abc import Generator
 import pytest
 
 from m2m_pipeline_tests import invariants
-from m2m_pipeline_tests.acceptance.site import Site, eventually
+from m2m_pipeline_tests.acceptance.site import Site
 from m2m_pipeline_tests.acceptance.test_crash_and_resume import BATCH_SIZE, DEVICES, submit_to_silence, worker_of
+from m2m_pipeline_tests.acceptance.waiting import eventually
 
 pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from m2m_pipeline_tests.acceptance.accounts import CANARY
 from m2m_pipeline_tests.acceptance.play import Play
-from m2m_pipeline_tests.acceptance.site import CANARY, Site, query
+from m2m_pipeline_tests.acceptance.site import Site, query
 
 pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 

@@ -3,8 +3,9 @@
 import dagster as dg
 import pytest
 
+from m2m_pipeline_tests.acceptance.accounts import NEW, OLD
 from m2m_pipeline_tests.acceptance.play import Play
-from m2m_pipeline_tests.acceptance.site import NEW, OLD, Ended, Site
+from m2m_pipeline_tests.acceptance.site import Ended, Site
 from m2m_pipeline_tests.invariants import check_all
 
 pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
