@@ -128,6 +128,20 @@ def parse_request(data: object) -> BulkChangeRequest:
         ) from None
 
 
+def readable_key(data: Mapping[str, object]) -> str | None:
+    """The idempotency key that `data` brings, even where the rest of it is no request; None for none that holds."""
+    try:
+        return _Keyed.model_validate(data).idempotency_key
+    except ValidationError:
+        return None
+
+
+class _Keyed(BaseModel):
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    idempotency_key: Annotated[Name, Field(min_length=1)] | None = None
+
+
 def _without_nulls(fields: Mapping[str, object]) -> dict[str, object]:
     """The existing system writes null, and an empty or blank string, for what is not meant."""
     return {
