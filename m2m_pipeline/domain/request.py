@@ -67,7 +67,7 @@ class BulkChangeRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     provider: Name | None = None
-    service_provider_id: Annotated[int, Field(le=MAX_ID)] | None = None
+    service_provider_id: Annotated[int, Field(ge=-MAX_ID, le=MAX_ID)] | None = None
     change_type: int = CARRIER_RATE_PLAN_CHANGE
     process_changes: bool = True
     rate_plan: Name = ""
