@@ -63,12 +63,14 @@ class Intake:
             UnknownInboxError: the tenant does not exist; nothing was received.
             QueueUnavailableError: the queue does not answer; what was not deleted is delivered again.
             DatabaseUnavailableError: the same.
+            DatabaseRefusedError: it takes no message at all; nothing was received.
 
         """
         ends = time.monotonic() + seconds
         with self._database.begin() as tx:
-            # Tables that are missing refuse here: otherwise they would drive every message to the dead letters.
-            inbox.find(tx, self._tenant_id(tx), "")
+            # What would refuse every message refuses here: otherwise it would drive them all to the dead letters.
+            inbox.require_writable(tx)
+            self._tenant_id(tx)
         while time.monotonic() < ends and (messages := queue.receive()):
             for message in messages:
                 if time.monotonic() >= ends:

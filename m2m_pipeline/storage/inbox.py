@@ -26,6 +26,18 @@ def _received(row: Row[tuple[object, ...]]) -> Received:
     )
 
 
+def require_writable(connection: Connection) -> None:
+    """Insert nothing: refused where an insertion would be, as by tables of yesterday or a server that only reads."""
+    connection.execute(
+        text(
+            """
+            INSERT INTO m2m.inbox_message (tenant_id, message_id, sender, status, problems)
+            SELECT tenant_id, message_id, sender, status, problems FROM m2m.inbox_message WHERE false
+            """
+        )
+    )
+
+
 def insert(
     connection: Connection,
     tenant_id: int,

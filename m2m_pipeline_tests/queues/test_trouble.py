@@ -13,7 +13,7 @@ from m2m_pipeline.storage.database import DatabaseRefusedError, DatabaseUnavaila
 from m2m_pipeline.storage.migrate import upgrade
 from m2m_pipeline_tests.queues.conftest import OpenQueue
 from m2m_pipeline_tests.queues.dying import MOMENTS
-from m2m_pipeline_tests.queues.server import REGION, AwsServer, Mailbox
+from m2m_pipeline_tests.queues.server import AwsServer, Mailbox
 from m2m_pipeline_tests.queues.taking import Remembering, application, drain, effects, kinds, request
 from m2m_pipeline_tests.world import TENANT, World
 
@@ -22,7 +22,9 @@ REJECTED: dict[str, object] = {"rate_plan": "none such"}
 
 
 @pytest.mark.parametrize(
-    ("moment", "fields"), [*((moment, HOLDING) for moment in MOMENTS), ("before the deletion", REJECTED)]
+    ("moment", "fields"),
+    [*((moment, HOLDING) for moment in MOMENTS), ("before the deletion", REJECTED)],
+    ids=[*MOMENTS, "before the deletion of a rejected one"],
 )
 def test_an_intake_that_is_killed_is_made_good_by_the_next_delivery(
     world: World, aws: AwsServer, open_queue: OpenQueue, moment: str, fields: dict[str, object]
@@ -86,7 +88,6 @@ def test_tables_of_yesterday_have_nothing_received(
     upgrade(empty_database_url, "0001")
     mailbox.send(request(world, 0))
     services = application(world, database_url=empty_database_url)
-    services.accounts.configure(TENANT, "att", world.provider_settings(), actor="test")
 
     with pytest.raises(DatabaseRefusedError, match="m2m migrate"):
         list(services.intake.drain(open_queue(mailbox)))
@@ -95,21 +96,28 @@ def test_tables_of_yesterday_have_nothing_received(
     assert (mailbox.left(), mailbox.in_flight()) == (1, 0)
 
 
-def test_sqs_that_goes_away_between_commit_and_deletion_finds_its_message_known(world: World) -> None:
-    with AwsServer() as server:
-        mailbox = Mailbox(server, "going")
+def test_a_database_that_only_reads_has_nothing_received(world: World, mailbox: Mailbox, open_queue: OpenQueue) -> None:
+    ((name,),) = world.sql("SELECT current_database()")
+    world.sql(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+    mailbox.send(request(world, 0))
+    with pytest.raises(DatabaseRefusedError):
+        drain(world, open_queue(mailbox))
+    assert (mailbox.left(), mailbox.in_flight()) == (1, 0)
 
-        class Going(SqsQueue):
-            def delete(self, message: Message) -> None:
-                self._url = self._url.replace("going", "gone")
-                super().delete(message)
 
-        mailbox.send(request(world, 0))
-        queue = Going(mailbox.url, REGION, server.url)
-        with pytest.raises(QueueUnavailableError, match="no such queue"):
-            drain(world, queue)
-        queue.close()
+def test_sqs_that_is_gone_between_commit_and_deletion_fails_the_look_and_undoes_nothing(
+    world: World, mailbox: Mailbox, open_queue: OpenQueue
+) -> None:
+    class Going(SqsQueue):
+        def delete(self, message: Message) -> None:
+            self._url += "-gone"
+            super().delete(message)
+
+    mailbox.send(request(world, 0))
+    with pytest.raises(QueueUnavailableError, match="no such queue"):
+        drain(world, open_queue(mailbox, Going))
     assert effects(world) == (1, 1, 1)
+    assert mailbox.left() == 1
 
 
 def test_a_look_at_the_queue_ends_in_time_and_the_next_goes_on(
