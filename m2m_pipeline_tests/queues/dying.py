@@ -20,12 +20,14 @@ def die(*_: Any, **__: Any) -> NoReturn:  # noqa: ANN401 - it stands in for what
 
 
 class DyingQueue(SqsQueue):
-    """Dies where it is asked to delete."""
+    """Dies beside the deletion."""
 
     def delete(self, message: Message) -> None:
+        if moment == "before the deletion":
+            die()
+        super().delete(message)
         if moment == "after the deletion":
-            super().delete(message)
-        die()
+            die()
 
 
 if __name__ == "__main__":
