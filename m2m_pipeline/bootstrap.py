@@ -9,6 +9,8 @@ from m2m_pipeline.services.accounts import Accounts
 from m2m_pipeline.services.execution.execution import Execution
 from m2m_pipeline.services.execution.session import Patience
 from m2m_pipeline.services.execution.sessions import ExecutionSettings, Sessions
+from m2m_pipeline.services.inbox import Inbox
+from m2m_pipeline.services.intake import Intake
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reconciliation import Reconciliation
@@ -31,6 +33,8 @@ class Application:
     accounts: Accounts
     standings: Standings
     submission: Submission
+    intake: Intake
+    inbox: Inbox
     queue: Queue
     execution: Execution
     reconciliation: Reconciliation
@@ -59,12 +63,15 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
     door = CarrierDoor(database, known, settings.probe_seconds)
     patience = Patience(settle=settings.settle_seconds, outage=settings.outage_patience_seconds)
     sessions = Sessions(database, vault, door, ExecutionSettings(settings.lease_seconds, patience))
+    submission = Submission(database, known)
     return Application(
         database=database,
         sessions=sessions,
         accounts=Accounts(database, vault, door),
         standings=Standings(database),
-        submission=Submission(database, known),
+        submission=submission,
+        intake=Intake(database, submission, settings.sqs_tenant),
+        inbox=Inbox(database),
         queue=Queue(database),
         execution=Execution(database, sessions),
         reconciliation=Reconciliation(database, sessions),

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from m2m_pipeline.orchestration.assets import bulk_changes
+from m2m_pipeline.orchestration.inbound import InboundQueue, intake_sensor
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.reconciliation import reconciliation, reconciliation_schedule
@@ -12,13 +13,16 @@ from m2m_pipeline.settings import Settings, load_settings
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
-    """The code location: the change and its two sensors, the reconciliation and its schedule, and the catalog."""
+    """The code location: the change and its sensors, the reconciliation and its schedule, and the catalog."""
+    sensors = [dispatch_sensor(settings.dispatch_interval_seconds), sweep_sensor(settings.sweep_interval_seconds)]
+    if settings.sqs_queue_url:
+        sensors.append(intake_sensor())
     return dg.Definitions(
         assets=[bulk_changes],
         jobs=[bulk_carrier_rate_plan_change, reconciliation],
-        sensors=[dispatch_sensor(settings.dispatch_interval_seconds), sweep_sensor(settings.sweep_interval_seconds)],
+        sensors=sensors,
         schedules=[reconciliation_schedule(settings.reconcile_cron)],
-        resources={"platform": Platform()},
+        resources={"platform": Platform(), "inbound": InboundQueue()},
     )
 
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from m2m_pipeline.cli import accounts, changes, operations
+from m2m_pipeline.cli import accounts, changes, inbox, operations
 
 app = typer.Typer(
     name="m2m",
@@ -14,6 +14,7 @@ app = typer.Typer(
     add_completion=False,
 )
 changes.register(app)
+inbox.register(app)
 accounts.register(app)
 operations.register(app)
 

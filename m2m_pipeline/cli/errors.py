@@ -7,6 +7,7 @@ from m2m_pipeline.domain.carrier import UnsupportedIntegrationError
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.local.errors import LocalServiceError
 from m2m_pipeline.services.accounts import CarrierCallFailedError
+from m2m_pipeline.services.inbox import MessageUnknownError
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.services.retrying import NotRetryableError
 from m2m_pipeline.services.submission import NotProcessableError
@@ -24,6 +25,7 @@ STATUS: dict[type[Exception], int] = {
     RequestRejectedError: REJECTED,
     UnsupportedIntegrationError: REJECTED,
     BulkChangeUnknownError: REJECTED,
+    MessageUnknownError: REJECTED,
     NotProcessableError: REJECTED,
     NotRetryableError: REJECTED,
     MissingSettingError: REJECTED,

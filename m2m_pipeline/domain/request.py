@@ -67,7 +67,7 @@ class BulkChangeRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     provider: Name | None = None
-    service_provider_id: Annotated[int, Field(le=MAX_ID)] | None = None
+    service_provider_id: Annotated[int, Field(ge=-MAX_ID, le=MAX_ID)] | None = None
     change_type: int = CARRIER_RATE_PLAN_CHANGE
     process_changes: bool = True
     rate_plan: Name = ""
@@ -126,6 +126,20 @@ def parse_request(data: object) -> BulkChangeRequest:
                 for fault in faults
             ]
         ) from None
+
+
+def readable_key(data: Mapping[str, object]) -> str | None:
+    """The idempotency key that `data` brings, even where the rest of it is no request; None for none that holds."""
+    try:
+        return _Keyed.model_validate(data).idempotency_key
+    except ValidationError:
+        return None
+
+
+class _Keyed(BaseModel):
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+    idempotency_key: Annotated[Name, Field(min_length=1)] | None = None
 
 
 def _without_nulls(fields: Mapping[str, object]) -> dict[str, object]:

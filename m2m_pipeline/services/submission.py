@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from m2m_pipeline.domain.accounts import ServiceProvider, Tenant
 from m2m_pipeline.domain.audit import AuditKind
@@ -20,10 +19,7 @@ from m2m_pipeline.domain.status import BulkChangeStatus
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes, inventory
 from m2m_pipeline.storage.bulk_changes import NewBulkChange
-from m2m_pipeline.storage.database import Database, DatabaseRefusedError
-
-LOOKS = 4
-"""How often a request is examined before a race with others for the same devices is given up."""
+from m2m_pipeline.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +76,16 @@ class Submission:
             DatabaseRefusedError: nothing was recorded.
 
         """
-        for look in range(1, LOOKS + 1):
-            try:
-                # One snapshot: whoever records the same key in between must not look like another's open change.
-                with self._database.begin(snapshot=True) as tx:
-                    replayed = self._replayed(tx, tenant_name, request)
-                    return replayed or self._record(tx, tenant_name, request, requested_by)
-            except IntegrityError as error:
-                # Somebody else recorded the same key, or a change of the same device, between our look and our
-                # commit: look again, and say what is now to be seen.
-                if look == LOOKS:
-                    raise DatabaseRefusedError(error) from error
-        raise AssertionError
+        return self._database.decide(lambda tx: self.record(tx, tenant_name, request, requested_by))
+
+    def record(self, tx: Connection, tenant_name: str, request: BulkChangeRequest, requested_by: str) -> Recorded:
+        """`submit` within a transaction of the caller, who makes it anew where an IntegrityError tells of a race.
+
+        Raises:
+            RequestRejectedError: with every reason; the transaction is as it was.
+
+        """
+        return self._replayed(tx, tenant_name, request) or self._record(tx, tenant_name, request, requested_by)
 
     def process(self, tenant_name: str, bulk_change_id: int) -> Recorded:
         """Queue a bulk change that was recorded as NEW.

@@ -1,7 +1,8 @@
 """Connections and transactions. Every statement elsewhere in this package runs on a connection opened here."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import stamina
 from psycopg import errors
@@ -16,6 +17,10 @@ LOCK_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
 TRANSIENT_ATTEMPTS = 5
 TRANSIENT_PATIENCE_SECONDS = 30.0
+LOOKS = 4
+"""How often a decision is made anew because somebody else's commit came between, before it is given up."""
+
+_Decision = TypeVar("_Decision")
 
 
 class DatabaseUnavailableError(Exception):
@@ -79,6 +84,26 @@ class Database:
             if isinstance(error, OperationalError) or error.connection_invalidated:
                 raise unavailable(error) from error
             raise DatabaseRefusedError(error) from error
+
+    def decide(self, look: Callable[[Connection], _Decision]) -> _Decision:
+        """What `look` sees and writes, in one transaction over one snapshot; made anew where it lost a race.
+
+        Somebody else may record the same key, or a change of the same device, between the look and the commit: the
+        next look sees that. One snapshot, so that their commit does not look like another's in the middle of it.
+
+        Raises:
+            DatabaseUnavailableError: nothing was recorded.
+            DatabaseRefusedError: nothing was recorded.
+
+        """
+        for number in range(1, LOOKS + 1):
+            try:
+                with self.begin(snapshot=True) as connection:
+                    return look(connection)
+            except IntegrityError as error:
+                if number == LOOKS:
+                    raise DatabaseRefusedError(error) from error
+        raise AssertionError
 
     @contextmanager
     def fenced(self, attempt: Attempt, *, shared: bool = False) -> Generator[Connection]:

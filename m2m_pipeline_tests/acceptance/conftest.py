@@ -10,10 +10,11 @@ from m2m_pipeline.bootstrap import build
 from m2m_pipeline.local.services import LocalOptions, LocalServices
 from m2m_pipeline.settings import load_settings
 from m2m_pipeline.simulator.client import SimulatorControl
-from m2m_pipeline_tests.acceptance.accounts import carrier_world
+from m2m_pipeline_tests.acceptance.accounts import TENANT, carrier_world
 from m2m_pipeline_tests.acceptance.play import Play
 from m2m_pipeline_tests.acceptance.site import Site
 from m2m_pipeline_tests.evidence import watch_moves
+from m2m_pipeline_tests.queues.server import ISOLATED, KEYS, AwsServer, Mailbox
 
 SETTINGS = {
     "M2M_SETTLE_SECONDS": "0.3",
@@ -24,11 +25,19 @@ SETTINGS = {
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
+def mailbox() -> Generator[Mailbox]:
+    """The queue from which the services take requests."""
+    with AwsServer() as server:
+        yield Mailbox(server, "requests")
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox) -> Generator[Site]:
     """PostgreSQL, the carrier simulator, Dagster's webserver and daemon."""
     state = tmp_path_factory.mktemp("acceptance") / "state"
     options = LocalOptions(state_dir=state, durable=False)
-    with _environment(SETTINGS), LocalServices(options) as local:
+    inbound = {**ISOLATED, **KEYS, **mailbox.settings, "M2M_SQS_TENANT": TENANT}
+    with _environment({**SETTINGS, **inbound}), LocalServices(options) as local:
         assert local.addresses.simulator_url
         services = build(load_settings(local.environment))
         with SimulatorControl(local.addresses.simulator_url) as control, _instance(local.environment) as instance:

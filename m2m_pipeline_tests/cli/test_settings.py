@@ -54,6 +54,10 @@ def test_another_database_is_refused_by_name_without_its_password(url: str) -> N
         ("M2M_SETTLE_SECONDS", "-1"),
         ("M2M_OUTAGE_PATIENCE_SECONDS", "86401"),
         ("M2M_OUTAGE_PATIENCE_SECONDS", "inf"),
+        ("M2M_SQS_QUEUE_URL", "m2m-requests"),
+        ("M2M_SQS_QUEUE_URL", "https://sqs.eu-west-1.amazonaws.com"),
+        ("M2M_SQS_ENDPOINT_URL", "localhost:4566"),
+        ("M2M_SQS_TENANT", ""),
     ],
 )
 def test_a_value_out_of_range_is_told_with_name_meaning_and_example(name: str, value: str) -> None:

@@ -66,6 +66,7 @@ def test_no_value_reaches_the_database_that_it_cannot_hold(world: World) -> None
         {"devices": ["89882\0"]},
         {"devices": ["\ud800"]},
         {"service_provider_id": 10**30, "provider": None},
+        {"service_provider_id": -(10**30), "provider": None},
         {"service_provider_id": -1, "provider": None},
     ]
     assert [fields for fields in impossible if not world.problems(**fields)] == []

@@ -1,0 +1,1 @@
+"""Queues of the outside world, behind the port of `domain.inbox`."""
