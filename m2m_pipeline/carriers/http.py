@@ -9,7 +9,7 @@ import os
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from importlib.metadata import PackageNotFoundError, version
@@ -88,6 +88,7 @@ class CarrierHttp:
         timeouts: Timeouts,
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
+        self.clock_ahead = timedelta(0)  # the host's clock to ours, as its last answer told; up to 1 s too little
         self._base_url = base_url
         self._timeouts = timeouts
         self._max_body_bytes = max_body_bytes
@@ -140,8 +141,10 @@ class CarrierHttp:
             body += chunk
             if len(body) > self._max_body_bytes:
                 return LostAnswer(f"the answer is larger than {self._max_body_bytes} bytes")
-        headers = response.headers
-        wait = _seconds(headers.get("Retry-After"), named_at=_moment(headers.get("Date", "")) or datetime.now(UTC))
+        headers, now = response.headers, datetime.now(UTC)
+        their_now = _moment(headers.get("Date", "")) or now
+        self.clock_ahead = their_now - now
+        wait = _seconds(headers.get("Retry-After"), named_at=their_now)
         return HttpAnswer(response.status_code, bytes(body), wait)
 
     def _why_lost(self, error: Exception) -> str:

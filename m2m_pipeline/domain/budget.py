@@ -165,12 +165,15 @@ def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) 
     before = [turn for turn in queue[:place] if now < turn.back_at + GRACE_SECONDS]
     early = max(0.0, gate.next_call_at - now - AHEAD_SECONDS)
     free = limits.in_flight - in_flight
-    if before or early or free <= 0:
+    # While permits reach well ahead, a few places now are worth less than a whole turn soon.
+    calls = min(asking.calls, limits.in_flight)
+    scarce = free < calls and (free <= 0 or gate.next_call_at - now > AHEAD_SECONDS / 2)
+    if before or early or scarce:
         seconds = early + spacing * len(before) if early or before else spacing
         seconds = min(LONGEST_WAIT_SECONDS, max(seconds, _slot_wait(spacing)))
         turn = Turn(asking.holder, now, now + seconds)
         return replace(gate, waiting=(*queue[:place], turn, *queue[place + 1 :])), Wait(seconds)
-    calls = min(asking.calls, free)
+    calls = min(calls, free)
     first_at = max(gate.next_call_at, now + (LEAD_SECONDS if limits.binding else 0.0))
     return (
         replace(gate, next_call_at=first_at + calls * spacing, waiting=(*queue[:place], *queue[place + 1 :])),

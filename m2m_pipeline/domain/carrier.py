@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
@@ -89,6 +89,11 @@ class Carrier(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """What this carrier can do."""
+        ...
+
+    @property
+    def clock_ahead(self) -> timedelta:
+        """The carrier's clock to ours, as far as its answers have told; zero where it is not known."""
         ...
 
     async def check_access(self) -> ReadFailure | None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider, account_key
@@ -76,6 +76,11 @@ class PacedCarrier:
     def capabilities(self) -> Capabilities:
         """What this carrier can do."""
         return self._carrier.capabilities
+
+    @property
+    def clock_ahead(self) -> timedelta:
+        """The carrier's clock to ours, as far as its answers have told."""
+        return self._carrier.clock_ahead
 
     async def change_plan(self, change: PlanChange, permit: Permit) -> ChangeOutcome:
         """One change call, whose permit's moment has come. Never repeated here."""

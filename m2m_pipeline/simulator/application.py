@@ -67,7 +67,9 @@ class Application:
         sent: Reply | None = None
         try:
             reply = await self._reply(exchange, arrival)
-            if reply is not None and await exchange.deliver(reply, arrival.trouble.delivery, arrival.rule.interval_s):
+            if reply is not None and await exchange.deliver(
+                reply.dated(self._simulation.date()), arrival.trouble.delivery, arrival.rule.interval_s
+            ):
                 sent = reply
         finally:
             if isinstance(arrival.gate, User):

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 JSON_TYPE = "application/json"
 HTML_TYPE = "text/html;charset=UTF-8"
@@ -68,6 +68,10 @@ class Reply:
     content_type: str = JSON_TYPE
     headers: tuple[tuple[str, str], ...] = ()
     error_code: str | None = None
+
+    def dated(self, date: str) -> "Reply":
+        """The same answer with a Date header."""
+        return replace(self, headers=(*self.headers, ("Date", date)))
 
     @property
     def is_success(self) -> bool:

@@ -129,12 +129,12 @@ class Rules:
             ),
         )
 
-    def skew_ms(self) -> int:
-        """How far the carrier's clock is ahead now; it depends on time only, so that reading it uses nothing up."""
+    def skew_ms(self, *, told: bool = False) -> int:
+        """How far the carrier's clock is ahead now, or what it tells of it; reading it uses nothing up."""
         skews = (
             active.rule.skew_s
             for active in self._conditions.values()
-            if active.rule.name == "clock_skew" and active.is_on()
+            if active.rule.name == "clock_skew" and active.is_on() and (active.rule.told or not told)
         )
         return round(sum(skews) * 1000)
 

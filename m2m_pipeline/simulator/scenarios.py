@@ -88,6 +88,8 @@ class Rule(Document):
     """rate_plan_retired: the plan that no longer exists."""
     skew_s: float = 0.0
     """clock_skew: seconds the carrier's clock is ahead."""
+    told: bool = True
+    """clock_skew: whether the answers' Date header shows it; not where a gateway in front has the right time."""
     moved: Annotated[int, Field(ge=1)] = 5
     """list_moves: how many devices of a page move."""
 

@@ -40,6 +40,7 @@ def run(settings: SimulatorSettings) -> None:
         log_level="error",
         proxy_headers=False,
         server_header=False,
+        date_header=False,
         timeout_keep_alive=_IDLE_S,
         timeout_graceful_shutdown=2,
     )

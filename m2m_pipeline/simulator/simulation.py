@@ -1,6 +1,8 @@
 """Everything that one simulator process holds, and what a fresh start of it is."""
 
 import random
+import time
+from email.utils import formatdate
 
 from m2m_pipeline.simulator.admission import Admission
 from m2m_pipeline.simulator.carrier import Carrier
@@ -32,6 +34,10 @@ class Simulation:
         if not self.latency.high_ms:
             return 0.0
         return self._jitter.uniform(self.latency.low_ms, self.latency.high_ms) / 1000
+
+    def date(self) -> str:
+        """The Date header of an answer that leaves now."""
+        return formatdate(time.time() + self.rules.skew_ms(told=True) / 1000, usegmt=True)
 
     def set_clock(self) -> None:
         """Let the carrier's clock show what the scenarios in force make of it, and do what has become due."""

@@ -1,7 +1,5 @@
 """What the sensor and the graph make of a bulk change: runs, steps, tags; and of one that nobody may have."""
 
-from itertools import pairwise
-
 import pytest
 
 from m2m_pipeline_tests.acceptance.play import Play
@@ -21,13 +19,13 @@ def test_a_small_change_is_one_step_a_device_with_its_iccid_as_the_key(play: Pla
     assert [step for step in site.steps(end.run.run_id) if "[" in step] == expected
 
 
-def test_a_batch_is_in_amop_and_audited_before_the_next_one_calls_the_carrier(play: Play, site: Site) -> None:
+def test_a_batch_is_in_amop_and_audited_before_the_one_after_the_next_calls_the_carrier(play: Play, site: Site) -> None:
     end = play.ends["batches"]
     batches = [set(end.account.iccids[first : first + 3]) for first in (0, 3, 6)]
 
     expected = [f"{step}[batch_{number:04}]" for number in (1, 2, 3) for step in BATCH_STEPS]
     assert [step for step in site.steps(end.run.run_id) if "[" in step] == expected
-    for batch, following in pairwise(batches):
+    for batch, following in zip(batches, batches[2:], strict=False):
         first_call = min(call.wall for call in end.evidence.puts() if call.iccid in following)
         ((audited,),) = site.sql(
             "SELECT max(extract(epoch FROM at))::float8 FROM m2m.audit_entry "

@@ -41,11 +41,33 @@ def run_with(world: World, *rules: Rule) -> Evidence:
     return world.submit_and_run(batch_size=DEVICES)[1]
 
 
-def skewed(seconds: timedelta) -> Rule:
-    return Rule(name="clock_skew", skew_s=seconds.total_seconds())
+def skewed(seconds: timedelta, *, told: bool = False) -> Rule:
+    return Rule(name="clock_skew", skew_s=seconds.total_seconds(), told=told)
 
 
-@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(seconds=30), timedelta(minutes=3), timedelta(hours=1)])
+@pytest.mark.parametrize("skew", [-FAR_BEHIND, *(-lag for lag in BEHIND), timedelta(0), *BEHIND, FAR_BEHIND])
+def test_a_clock_that_the_answers_tell_costs_no_more_than_the_ordinary_list(world: World, skew: timedelta) -> None:
+    evidence = run_with(world, skewed(skew, told=True))
+
+    assert set(evidence.statuses().values()) == {"PROCESSED"}
+    assert (pages(evidence), read_alone(evidence)) == (ORDINARY_PAGES, set())
+    check_all(evidence)
+
+
+@pytest.mark.parametrize("skew", [-FAR_BEHIND, FAR_BEHIND])
+def test_over_several_batches_a_clock_that_is_told_costs_no_more_either(make_world: MakeWorld, skew: timedelta) -> None:
+    world = make_world(Options(devices=200, in_flight=20))
+    world.trouble(skewed(skew, told=True))
+
+    _, evidence = world.submit_and_run(batch_size=100)
+
+    # Of the second batch's list, the first page or two may still be the first batch's.
+    assert pages(evidence) <= 2 * (2 + 2)
+    assert read_alone(evidence) == set()
+    check_all(evidence)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(seconds=30), timedelta(minutes=3), timedelta(hours=1)])
 def test_a_carrier_whose_clock_is_ahead_costs_no_more_than_the_ordinary_list(world: World, ahead: timedelta) -> None:
     evidence = run_with(world, skewed(ahead))
 

@@ -6,7 +6,7 @@ Source: Cisco's IoT Control Center REST API documentation, and for what it leave
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import TypeVar
 from urllib.parse import quote
@@ -63,6 +63,11 @@ class JasperCarrier:
     def capabilities(self) -> Capabilities:
         """What Jasper can do: no bulk edit of plans over REST, and the same plan twice does no harm."""
         return CAPABILITIES
+
+    @property
+    def clock_ahead(self) -> timedelta:
+        """The clock of the pod's gateway to ours."""
+        return self._http.clock_ahead
 
     async def check_access(self) -> ReadFailure | None:
         """Ask the echo function. Jasper has no login: the credential goes with every call."""

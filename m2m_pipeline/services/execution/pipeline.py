@@ -5,9 +5,11 @@ not wait for our work. One batch is begun ahead, never more.
 """
 
 import asyncio
+import gc
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from threading import Thread
 from typing import Any, TypeVar
 
@@ -39,6 +41,7 @@ class Pipeline:
     """One attempt's work at the carrier. Its methods are for the thread of the run."""
 
     def __init__(self, open_session: Callable[[], Session], verify: VerifyMode) -> None:
+        _spare_what_is_loaded()
         self._verify = verify
         self._begun: dict[int, _Begun] = {}
         self._loop = asyncio.new_event_loop()
@@ -114,3 +117,12 @@ class Pipeline:
         with suppress(LeaseLostError, DatabaseUnavailableError):  # of a number of calls; no outcome is left
             await self._session.close()
         await self._loop.shutdown_default_executor()
+
+
+@cache
+def _spare_what_is_loaded() -> None:
+    """Keep the garbage collector from walking through all loaded modules again and again.
+
+    Each time it does, for 0.1 to 0.4 s (measured), no call leaves: at 500 calls/s that is up to 200 of them.
+    """
+    gc.freeze()

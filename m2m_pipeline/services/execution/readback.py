@@ -12,9 +12,9 @@ from m2m_pipeline.domain.outcome import Refused, Scope, Unreachable
 from m2m_pipeline.services.execution.outcomes import after_reading, scheduled, unknown
 from m2m_pipeline.services.execution.workbench import Workbench
 
-CLOCK_LAGS = (timedelta(seconds=2), timedelta(minutes=5))
-"""How far the carrier's clock may lag ours, as tried in turn: a short list first, since the changes of everybody else
-on the account are in it too. What neither list shows is read alone."""
+NARROW, WIDE = timedelta(seconds=2), timedelta(minutes=5)
+"""How far the carrier's clock may lag behind what its answers tell, as tried in turn: a short list first, since the
+changes of everybody else on the account are in it too. What neither list shows is read alone."""
 
 PAGES_WORTH_IT = 3
 """Below so many devices, reading each costs no more than listing."""
@@ -55,8 +55,9 @@ async def _confirm_by_pages(bench: Workbench, claimed: Sequence[DeviceWork]) -> 
     """
     left = {device.iccid: device for device in claimed}
     first_call = min(device.sent_at for device in claimed if device.sent_at)
-    for lag in CLOCK_LAGS:
-        await _confirm_since(bench, first_call - lag, left)
+    ahead = bench.session.carrier.clock_ahead  # read once: pages fit together only from the same moment on
+    for since in (first_call + ahead - NARROW, first_call + min(ahead, timedelta(0)) - WIDE):
+        await _confirm_since(bench, since, left)
         if len(left) < max(PAGES_WORTH_IT, WIDER_WORTH_IT * len(claimed)):
             break
     await bench.commit()
