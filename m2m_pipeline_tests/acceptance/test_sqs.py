@@ -5,7 +5,9 @@ import json
 import pytest
 
 from m2m_pipeline.domain.status import BulkChangeStatus
-from m2m_pipeline_tests.acceptance.site import NEW, OLD, Site, eventually
+from m2m_pipeline_tests.acceptance.accounts import NEW, OLD
+from m2m_pipeline_tests.acceptance.site import Site
+from m2m_pipeline_tests.acceptance.waiting import eventually
 from m2m_pipeline_tests.invariants import check_all
 from m2m_pipeline_tests.queues.server import Mailbox
 
