@@ -14,7 +14,7 @@ from m2m_pipeline_tests.faults.worker import Worker
 
 ALL_POINTS = (*POINTS, AFTER_THE_REQUEST_LEFT)
 DEVICES = 200
-AT_ONCE = 4
+AT_ONCE = 6
 """Changes in work at the same time: they wait for leases most of the time."""
 
 RESUMED_SECONDS = LEASE_SECONDS + 5.0
@@ -32,7 +32,7 @@ def crash_everywhere(field: Field, seed: int, names: Sequence[str] = ALL_POINTS)
 def crash(field: Field, name: str, seed: int) -> Verdict:
     """Let the first attempt at a change die at a point, which passing the seed decides, and heal."""
     draw = random.Random(f"{seed} {name}")  # noqa: S311 - reproducible, not secret
-    change = field.submit(batch_size=draw.choice((40, 70, 100)), in_flight=draw.choice((4, 10)))
+    change = field.submit(batch_size=draw.choice((40, 70, 100)), in_flight=draw.choice((20, 40)))
     victims = draw.sample(change.iccids, 6)
     for trouble, iccid in zip(_TROUBLES, victims[1:], strict=True):  # ordinary trouble goes on meanwhile
         field.control.start(Rule(name=trouble, iccids=frozenset({iccid}), methods=_PUT, calls_per_device=1))

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import psycopg
 from cryptography.fernet import Fernet
+from sqlalchemy import text
 
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.request import parse_request
@@ -24,7 +25,7 @@ LEASE_SECONDS = 2.0
 
 COMMUNICATION_PLAN = "Comm"
 PATIENCE_SECONDS = 90.0
-_LOOK_SECONDS = 0.02
+_LOOK_SECONDS = 0.05
 
 Found = TypeVar("Found")
 
@@ -138,8 +139,10 @@ class Field:
 
     def standing(self, change: Change) -> tuple[str, int]:
         """Status of a change, and its newest attempt."""
-        ((status, attempt),) = self.sql("SELECT status, attempt FROM m2m.bulk_change WHERE id = %s", change.id)
-        return str(status), int(str(attempt))
+        statement = text("SELECT status, attempt FROM m2m.bulk_change WHERE id = :id")
+        with self.services.database.begin() as tx:  # its pool: a new connection for each look would cost more
+            status, attempt = tx.execute(statement, {"id": change.id}).one()
+        return str(status), int(attempt)
 
     def evidence(self, change: Change) -> Evidence:
         """What a change has left behind everywhere."""

@@ -30,9 +30,9 @@ POINTS: Mapping[str, Point] = {
     "before the claim": Point(f"{_EXECUTION}.claim", "before"),
     "inside the claim": Point(f"{_STORAGE}.leases.claim", "after"),
     "after the claim": Point(f"{_EXECUTION}.claim", "after"),
-    "inside the commit of SENDING": Point(f"{_STORAGE}.device_changes.mark_sending", "after", 10),
+    "inside the commit of SENDING": Point(f"{_STORAGE}.device_changes.mark_sending", "after", 4),
     "after the commit of SENDING": Point(
-        "m2m_pipeline.services.execution.workbench.Workbench._mark_sending", "after", 10
+        "m2m_pipeline.services.execution.workbench.Workbench._mark_sending", "after", 4
     ),
     "after the answer, before its commit": Point(
         "m2m_pipeline.carriers.jasper.adapter.JasperCarrier.change_plan", "after", 150
