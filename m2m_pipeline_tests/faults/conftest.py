@@ -1,7 +1,7 @@
 """One carrier simulator for each worker; a field for each module that wants one."""
 
 import secrets
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
@@ -38,7 +38,7 @@ def make_field(carrier_url: str, postgres_server: EmbeddedPostgres, migrated_tem
 
 
 @contextmanager
-def _database(server: EmbeddedPostgres, template: str) -> Iterator[str]:
+def _database(server: EmbeddedPostgres, template: str) -> Generator[str]:
     name = f"faults_{secrets.token_hex(6)}"
     server.create_database(name, template)
     yield server.url(name)

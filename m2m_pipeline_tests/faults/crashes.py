@@ -5,6 +5,7 @@ import signal
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.faults.field import LEASE_SECONDS, Change, Field, eventually
@@ -26,10 +27,10 @@ _TROUBLES = ("applied_then_reset", "error500_applied", "error500_not_applied", "
 def crash_everywhere(field: Field, seed: int, names: Sequence[str] = ALL_POINTS) -> dict[str, Verdict]:
     """One change for each point, whose first attempt dies there; the verdicts by point."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(names, pool.map(lambda name: crash(field, name, seed), names), strict=True))
+        return dict(zip(names, pool.map(partial(crash, field, seed), names), strict=True))
 
 
-def crash(field: Field, name: str, seed: int) -> Verdict:
+def crash(field: Field, seed: int, name: str) -> Verdict:
     """Let the first attempt at a change die at a point, which passing the seed decides, and heal."""
     draw = random.Random(f"{seed} {name}")  # noqa: S311 - reproducible, not secret
     change = field.submit(batch_size=draw.choice((40, 70, 100)), in_flight=draw.choice((20, 40)))

@@ -1,7 +1,8 @@
 """Where faults happen: a carrier with an account for each bulk change, a database, and what heals by itself."""
 
+import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -111,17 +112,23 @@ class Field:
         recorded = self.services.submission.submit(TENANT, request, "tester")
         return Change(recorded.bulk_change_id, username, iccids)
 
-    def dispatch(self, change: Change, point: str | None = None, nth: int = 1) -> Worker:
-        """Start the attempt that is queued, as the dispatch sensor would."""
+    def dispatch(
+        self, change: Change, point: str | None = None, nth: int = 1, number: signal.Signals = signal.SIGKILL
+    ) -> Worker:
+        """Start the attempt that is queued, as the dispatch sensor would; it is struck at a point, if one is named."""
         _, change.attempt = self.standing(change)
         owner = f"run-{change.id}-{change.attempt}"
-        worker = Worker(Errand(self.settings, change.id, owner, point, nth))
+        worker = Worker(Errand(self.settings, change.id, owner, point, nth, number))
         change.workers.append(worker)
         return worker
 
     def heal(self, change: Change, seconds: float = PATIENCE_SECONDS) -> None:
         """Only what the product does by itself, until the change has ended and no attempt is under way."""
         eventually(lambda: self.step(change), f"the end of bulk change {change.id}", seconds)
+
+    def heal_until(self, change: Change, reached: Callable[[], bool]) -> None:
+        """The same, until something is reached or the change has ended."""
+        eventually(lambda: self.step(change) or reached() or None, f"a step of bulk change {change.id}")
 
     def step(self, change: Change) -> bool | None:
         """Do what the product would do by itself now; True where the change has ended and nobody works on it."""
@@ -165,7 +172,7 @@ class Field:
 @contextmanager
 def playing_field(
     control: SimulatorControl, carrier_url: str, database_url: str, accounts: int, devices_each: int, **settings: str
-) -> Iterator[Field]:
+) -> Generator[Field]:
     """A field, whose connections are given back afterwards."""
     made = Field(control, carrier_url, database_url, accounts, devices_each, **settings)
     try:
@@ -183,7 +190,9 @@ def _carrier_world(accounts: int, devices_each: int) -> documents.World:
         rate_plans=(OLD, NEW),
         communication_plans=(COMMUNICATION_PLAN,),
         devices=tuple(
-            documents.Device(iccid=iccid, rate_plan=OLD, communication_plan=COMMUNICATION_PLAN, account=_username(place))
+            documents.Device(
+                iccid=iccid, rate_plan=OLD, communication_plan=COMMUNICATION_PLAN, account=_username(place)
+            )
             for place in range(accounts)
             for iccid in _iccids(place, devices_each)
         ),

@@ -61,23 +61,23 @@ def resolve(dotted: str) -> tuple[object, str]:
     owner: object = import_module(".".join(parts[: -1 - classes]))
     for name in parts[-1 - classes : -1]:
         owner = getattr(owner, name)
-    if not callable(getattr(owner, parts[-1])):
-        raise AttributeError(f"{dotted} is no function")
     return owner, parts[-1]
 
 
-def arm(point: Point, nth: int) -> None:
-    """From now on, this process dies at the point, when it comes by for the `nth` time."""
+def arm(point: Point, nth: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """From now on, this process sends itself a signal when it comes by the point for the `nth` time."""
     owner, name = resolve(point.function)
-    setattr(owner, name, _dying(getattr(owner, name), point.when, nth))
+    setattr(owner, name, _struck(getattr(owner, name), point.when, nth, number))
 
 
-def _dying(function: Callable[..., Any], when: Literal["before", "after"], nth: int) -> Callable[..., Any]:
+def _struck(
+    function: Callable[..., Any], when: Literal["before", "after"], nth: int, number: signal.Signals
+) -> Callable[..., Any]:
     count = itertools.count(1)  # its `next` is atomic: the product calls from several threads
 
     def pass_by(moment: str) -> None:
         if moment == when and next(count) == nth:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), number)
 
     if inspect.iscoroutinefunction(function):
 

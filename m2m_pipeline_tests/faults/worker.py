@@ -4,9 +4,11 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+
+import psutil
 
 from m2m_pipeline.bootstrap import Application, build
 from m2m_pipeline.services import paced
@@ -26,13 +28,14 @@ _CONTEXT.set_forkserver_preload([__name__])
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One attempt: what a run of the job is given, and where it dies (`nth` passing of `point`)."""
+    """One attempt: what a run of the job is given, and which signal strikes it where (`nth` passing of `point`)."""
 
     settings: Mapping[str, str]
     bulk_change_id: int
     owner: str
     point: str | None = None
     nth: int = 1
+    number: signal.Signals = signal.SIGKILL
 
 
 class Worker:
@@ -48,6 +51,11 @@ class Worker:
     def alive(self) -> bool:
         """Whether it has not ended; a stopped one has not."""
         return self._process.is_alive()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it is stopped, as by SIGSTOP."""
+        return psutil.Process(self._process.pid).status() == psutil.STATUS_STOPPED
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal, unless it has ended already."""
@@ -70,13 +78,6 @@ class Worker:
             self._mouth.close()
 
 
-def call_in_process(function: Callable[[Mapping[str, str]], None], settings: Mapping[str, str]) -> None:
-    """Start a process that does something else with the product, and wait for its end, whatever it is."""
-    process = _CONTEXT.Process(target=function, args=(settings,), daemon=True)
-    process.start()
-    process.join()
-
-
 def application(settings: Mapping[str, str]) -> Application:
     """The product as this process would build it, with times that a test can wait for."""
     gate.CALL_ENDS_SECONDS = CALL_ENDS_SECONDS
@@ -87,7 +88,7 @@ def application(settings: Mapping[str, str]) -> Application:
 def _run(errand: Errand, mouth: Connection) -> None:
     services = application(errand.settings)
     if errand.point is not None:
-        arm(POINTS[errand.point], errand.nth)
+        arm(POINTS[errand.point], errand.nth, errand.number)
     try:
         attempt(services, errand.bulk_change_id, errand.owner)
         mouth.send("done")
