@@ -11,7 +11,8 @@ from m2m_pipeline.bootstrap import build
 from m2m_pipeline.local.services import LocalOptions, LocalServices
 from m2m_pipeline.settings import load_settings
 from m2m_pipeline.simulator.client import SimulatorControl
-from m2m_pipeline_tests.acceptance.site import Site, carrier_world
+from m2m_pipeline_tests.acceptance.accounts import carrier_world
+from m2m_pipeline_tests.acceptance.site import Site
 from m2m_pipeline_tests.evidence import watch_moves
 
 SETTINGS = {

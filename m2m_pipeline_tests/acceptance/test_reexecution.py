@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import dagster as dg
 import pytest
 
+from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline_tests.acceptance import buttons
-from m2m_pipeline_tests.acceptance.site import Site, eventually
+from m2m_pipeline_tests.acceptance.site import Site
 from m2m_pipeline_tests.acceptance.test_crash_and_resume import (
     BATCH_SIZE,
     DEVICES,
@@ -18,6 +19,7 @@ from m2m_pipeline_tests.acceptance.test_crash_and_resume import (
     told,
     worker_of,
 )
+from m2m_pipeline_tests.acceptance.waiting import eventually
 from m2m_pipeline_tests.invariants import check_all
 
 pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
@@ -55,7 +57,7 @@ def test_selected_steps_bring_their_batch_to_its_end_and_leave_the_change_open(
     whole = site.finished(site.reexecute(one.run_id, "ALL_STEPS"))
 
     assert first.status is _SUCCESS
-    assert after_first.counts["PROCESSED"] == after_first.settled == BATCH_SIZE
+    assert after_first.counts[DeviceStatus.PROCESSED] == after_first.settled == BATCH_SIZE
     assert last.status is _FAILURE
     assert after_last.status == "PROCESSING"
     assert whole.status is _SUCCESS

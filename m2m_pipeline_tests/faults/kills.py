@@ -11,7 +11,9 @@ import dagster as dg
 import psutil
 
 from m2m_pipeline.services.accounts import ProviderSettings
-from m2m_pipeline_tests.acceptance.site import Account, Site, eventually
+from m2m_pipeline_tests.acceptance.accounts import Account
+from m2m_pipeline_tests.acceptance.site import Site
+from m2m_pipeline_tests.acceptance.waiting import eventually
 from m2m_pipeline_tests.evidence import Evidence
 from m2m_pipeline_tests.faults.verdict import Verdict, judge
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from m2m_pipeline.local.postgres import EmbeddedPostgres
 from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline.storage.migrate import upgrade
+from m2m_pipeline_tests.acceptance.accounts import ACCOUNTS
 from m2m_pipeline_tests.acceptance.running import running_site
-from m2m_pipeline_tests.acceptance.site import ACCOUNTS
 from m2m_pipeline_tests.faults import crashes, databases, kills, wires, zombies
 from m2m_pipeline_tests.faults.field import Field, playing_field
 from m2m_pipeline_tests.faults.proxy import Harm
