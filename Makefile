@@ -1,7 +1,7 @@
 # `make` alone lists the targets. Everything is installed into .venv from hashed locks; nothing else is touched.
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo up test check bench bench-quick lock clean
+.PHONY: help env demo up test soak check bench bench-quick lock clean
 
 VENV := .venv
 # The first Python from 3.11 on; PYTHON=… chooses another.
@@ -35,6 +35,9 @@ up: $(VENV)/.runtime ## PostgreSQL, carrier simulator and Dagster, until Ctrl-C
 
 test: $(VENV)/.dev ## all tests, on an embedded PostgreSQL and a simulated carrier
 	@$(VENV)/bin/python -m pytest -n 2 --dist loadgroup
+
+soak: $(VENV)/.dev ## faults by the hundred, and a report; hours. SOAK="--only zombies --rounds 10" chooses
+	@$(VENV)/bin/python -m m2m_pipeline_tests.faults.soak $(SOAK)
 
 check: $(VENV)/.dev ## lint, formatting, types, import contracts
 	@$(VENV)/bin/ruff check

@@ -1,8 +1,9 @@
 """What a bulk change has left behind: in our rows, in AMOP, in the audit log, and in the carrier's own ledger."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Self
 
 import psycopg
 from psycopg.rows import class_row, tuple_row
@@ -99,6 +100,21 @@ class Evidence:
         """The audit entries of one device, oldest first."""
         return [entry for entry in self.audit if entry.iccid == iccid]
 
+    def of_account(self, username: str, iccids: Sequence[str]) -> Self:
+        """The same with the ledger reduced to one account and its devices."""
+        own = set(iccids)
+        return replace(
+            self,
+            calls=[call for call in self.calls if call.account == username],
+            changes=[change for change in self.changes if change.iccid in own],
+            summary=self.summary.model_copy(
+                update={
+                    "max_calls_in_a_second": _only(self.summary.max_calls_in_a_second, username),
+                    "max_in_flight": _only(self.summary.max_in_flight, username),
+                }
+            ),
+        )
+
 
 _WATCH = """
 CREATE TABLE IF NOT EXISTS public.moves (
@@ -176,6 +192,10 @@ def collect(database_url: str, control: SimulatorControl, bulk_change_id: int) -
             changes=control.changes(),
             summary=control.summary(),
         )
+
+
+def _only(numbers: Mapping[str, int], name: str) -> dict[str, int]:
+    return {name: numbers[name]} if name in numbers else {}
 
 
 def _connect(database_url: str) -> psycopg.Connection:

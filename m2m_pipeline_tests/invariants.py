@@ -1,5 +1,6 @@
 """The invariants of the design as functions over the carrier's ledger and our rows. Each raises AssertionError."""
 
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 
@@ -42,15 +43,31 @@ def i1_every_device_reaches_a_final_status(evidence: Evidence) -> None:
 
 def i2_at_most_one_change_and_no_blind_repeat(evidence: Evidence) -> None:
     """One effective change a device, no PUT once it is settled, a reading between two PUTs."""
+    assert not (twice := changed_twice(evidence)), twice[:5]
+    puts_of = _calls_of_devices(evidence, "PUT")
     for iccid, row in _worked_on(evidence).items():
-        asked_for = [change for change in evidence.changes if change.iccid == iccid and change.call is not None]
-        assert len(asked_for) <= 1, asked_for
-        puts = evidence.puts(iccid)
+        puts = puts_of[iccid]
         if row.ended_at and puts:
             assert puts[-1].wall <= row.ended_at.timestamp(), (row, puts[-1])
-        for first, second in pairwise(puts):
-            known = _was_turned_away(first) or (row.retry > 0 and _was_refused(first))
-            assert known or _was_read(evidence.reads(iccid), first, second), (iccid, first, second)
+    assert not (blind := blind_repeats(evidence)), blind[:5]
+
+
+def changed_twice(evidence: Evidence) -> list[str]:
+    """The devices that the carrier was made to change more than once."""
+    effective = Counter(change.iccid for change in evidence.changes if change.call is not None)
+    return [iccid for iccid in _worked_on(evidence) if effective[iccid] > 1]
+
+
+def blind_repeats(evidence: Evidence) -> list[tuple[LedgerCall, LedgerCall]]:
+    """Two PUTs for a device, the first of which may have had an effect, and no reading between them."""
+    puts, reads = _calls_of_devices(evidence, "PUT"), _calls_of_devices(evidence, "GET")
+    return [
+        (first, second)
+        for iccid, row in _worked_on(evidence).items()
+        for first, second in pairwise(puts[iccid])
+        if not (_was_turned_away(first) or (row.retry > 0 and _was_refused(first)))
+        and not _was_read(reads[iccid], first, second)
+    ]
 
 
 def i3_the_status_agrees_with_carrier_and_amop(evidence: Evidence) -> None:
@@ -145,6 +162,14 @@ INVARIANTS: Sequence[Callable[[Evidence], None]] = (
     i7_only_legal_transitions,
     i8_nothing_of_another_tenant,
 )
+
+
+def _calls_of_devices(evidence: Evidence, method: str) -> Mapping[str | None, list[LedgerCall]]:
+    calls: defaultdict[str | None, list[LedgerCall]] = defaultdict(list)
+    for call in evidence.calls:
+        if call.method == method:
+            calls[call.iccid].append(call)
+    return calls
 
 
 def _worked_on(evidence: Evidence) -> Mapping[str, DeviceRow]:

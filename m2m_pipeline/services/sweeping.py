@@ -24,6 +24,10 @@ from m2m_pipeline.storage.leases import Stranded
 MAX_ATTEMPTS = 5
 """Attempts in a row that brought no device to its end. One that got on may be followed by any number."""
 
+LOADING_SECONDS = 60.0
+"""A run's process may take so long to load on a machine that starts many: a short lease must not make it pass for dead,
+or each attempt is given up before it begins."""
+
 ACTOR = "sweeper"
 
 
@@ -66,7 +70,7 @@ class Sweeping:
         return self._swept(stranded, taken)
 
     def disown(self, bulk_change_id: int, owner: str) -> bool:
-        """Whether the run `owner` is to be taken for dead: nothing of its bulk change has been its for two leases."""
+        """Whether the run `owner` is to be taken for dead: nothing of its bulk change has long been its."""
         with self._database.begin() as tx:
             standing = leases.find_standing(tx, bulk_change_id, owner)
             if standing is None or standing.holds_lease or standing.quiet_seconds < self.grace_seconds:
@@ -77,7 +81,7 @@ class Sweeping:
     @property
     def grace_seconds(self) -> float:
         """How long a run may be without its lease before it is taken for dead."""
-        return 2 * self._lease_seconds
+        return max(2 * self._lease_seconds, LOADING_SECONDS)
 
     def _give_up(self, tx: Connection, stranded: Stranded, why: str) -> Attempt | None:
         """Queue the next attempt; or, after the last, take the lease to end the bulk change."""

@@ -1,5 +1,6 @@
 """Connections and transactions. Every statement elsewhere in this package runs on a connection opened here."""
 
+import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -8,13 +9,17 @@ import stamina
 from psycopg import errors
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from m2m_pipeline.domain.attempt import Attempt, LeaseLostError
 
 CONNECT_TIMEOUT_SECONDS = 5
+SILENCE_MS = 20_000
+KEEPALIVE_SECONDS = 5
 STATEMENT_TIMEOUT_MS = 60_000  # the largest statement, the details of 100,000 devices, takes about 3 s
 LOCK_TIMEOUT_MS = 10_000
-IDLE_IN_TRANSACTION_TIMEOUT_MS = 60_000
+# A process that is stopped in the middle of a transaction holds its locks so long, and nobody takes up its work.
+IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 TRANSIENT_ATTEMPTS = 5
 TRANSIENT_PATIENCE_SECONDS = 30.0
 LOOKS = 4
@@ -56,6 +61,11 @@ class Database:
             hide_parameters=True,
             connect_args={
                 "connect_timeout": CONNECT_TIMEOUT_SECONDS,
+                # A network that swallows packets without a word must not hold a run for as long as the kernel likes.
+                "tcp_user_timeout": SILENCE_MS,
+                "keepalives_idle": KEEPALIVE_SECONDS,
+                "keepalives_interval": KEEPALIVE_SECONDS,
+                "keepalives_count": 3,
                 "options": options,
                 "application_name": "m2m_pipeline",
             },
@@ -166,6 +176,14 @@ retrying_transient = stamina.retry(
     on=DatabaseUnavailableError, attempts=TRANSIENT_ATTEMPTS, timeout=TRANSIENT_PATIENCE_SECONDS
 )
 """For whole, idempotent transactions: says them again while the database is away."""
+
+
+def _note_retry(details: RetryDetails) -> None:
+    """Take the place of stamina's own words, which list the arguments: devices by the hundred, with their ICCIDs."""
+    logging.getLogger(__name__).warning("%s: again in %.1f s. %s", details.name, details.wait_for, details.caused_by)
+
+
+set_on_retry_hooks([_note_retry])
 
 
 def unavailable(error: DBAPIError) -> DatabaseUnavailableError:

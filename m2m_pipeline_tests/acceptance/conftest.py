@@ -1,53 +1,20 @@
 """One set of running services for all acceptance tests of a worker."""
 
-from collections.abc import Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator
+from contextlib import ExitStack
 
-import dagster as dg
 import pytest
 
-from m2m_pipeline.bootstrap import build
-from m2m_pipeline.local.services import LocalOptions, LocalServices
-from m2m_pipeline.settings import load_settings
-from m2m_pipeline.simulator.client import SimulatorControl
-from m2m_pipeline_tests.acceptance.accounts import TENANT, carrier_world
 from m2m_pipeline_tests.acceptance.play import Play
+from m2m_pipeline_tests.acceptance.running import running_site
 from m2m_pipeline_tests.acceptance.site import Site
-from m2m_pipeline_tests.evidence import watch_moves
-from m2m_pipeline_tests.queues.server import ISOLATED, KEYS, AwsServer, Mailbox
-
-SETTINGS = {
-    "M2M_SETTLE_SECONDS": "0.3",
-    "M2M_OUTAGE_PATIENCE_SECONDS": "6",
-    "M2M_LEASE_SECONDS": "4",
-    "M2M_SWEEP_INTERVAL_SECONDS": "5",
-}
 
 
 @pytest.fixture(scope="session")
-def mailbox() -> Generator[Mailbox]:
-    """The queue from which the services take requests."""
-    with AwsServer() as server:
-        yield Mailbox(server, "requests")
-
-
-@pytest.fixture(scope="session")
-def site(tmp_path_factory: pytest.TempPathFactory, mailbox: Mailbox) -> Generator[Site]:
-    """PostgreSQL, the carrier simulator, Dagster's webserver and daemon."""
-    state = tmp_path_factory.mktemp("acceptance") / "state"
-    options = LocalOptions(state_dir=state, durable=False)
-    inbound = {**ISOLATED, **KEYS, **mailbox.settings, "M2M_SQS_TENANT": TENANT}
-    with _environment({**SETTINGS, **inbound}), LocalServices(options) as local:
-        assert local.addresses.simulator_url
-        services = build(load_settings(local.environment))
-        with SimulatorControl(local.addresses.simulator_url) as control, _instance(local.environment) as instance:
-            control.replace_world(carrier_world())
-            watch_moves(local.environment["M2M_DATABASE_URL"])
-            addresses = (local.addresses.simulator_url, local.addresses.dagster_url)
-            site = Site(services, control, instance, local.environment, addresses)
-            site.stop_sweeper()
-            yield site
-        services.close()
+def site(tmp_path_factory: pytest.TempPathFactory) -> Generator[Site]:
+    """The services, running."""
+    with running_site(tmp_path_factory.mktemp("acceptance") / "state") as site:
+        yield site
 
 
 @pytest.fixture(scope="session")
@@ -57,21 +24,3 @@ def play(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Generator[Play
         play = Play(site, tmp_path_factory.mktemp("files"), stack)
         play.perform()
         yield play
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Generator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("M2M_DATABASE_URL", raising=False)
-        for name, value in variables.items():
-            patch.setenv(name, value)
-        yield
-
-
-@contextmanager
-def _instance(environment: Mapping[str, str]) -> Generator[dg.DagsterInstance]:
-    """Dagster's own records."""
-    with _environment(environment):
-        instance = dg.DagsterInstance.from_config(environment["DAGSTER_HOME"])
-    with instance:
-        yield instance

@@ -186,18 +186,7 @@ class Site(Platform):
     def evidence(self, bulk_change_id: int, account: Account) -> Evidence:
         """What a bulk change has left behind, the ledger's part reduced to its account."""
         everything = collect(self.environment["M2M_DATABASE_URL"], self.control, bulk_change_id)
-        summary, own = everything.summary, set(account.iccids)
-        return replace(
-            everything,
-            calls=[call for call in everything.calls if call.account == account.username],
-            changes=[change for change in everything.changes if change.iccid in own],
-            summary=summary.model_copy(
-                update={
-                    "max_calls_in_a_second": _only(summary.max_calls_in_a_second, account.username),
-                    "max_in_flight": _only(summary.max_in_flight, account.username),
-                }
-            ),
-        )
+        return everything.of_account(account.username, account.iccids)
 
     def sql(self, statement: str, *parameters: object) -> list[tuple[object, ...]]:
         """Run SQL beside the application; its rows."""
@@ -219,10 +208,6 @@ def write_csv(file: Path, iccids: Sequence[str]) -> None:
     """A file as a person saves it."""
     with file.open("w", newline="", encoding="utf-8") as out:
         csv.writer(out).writerows([["iccid"], *([iccid] for iccid in iccids)])
-
-
-def _only(numbers: Mapping[str, int], name: str) -> dict[str, int]:
-    return {name: numbers[name]} if name in numbers else {}
 
 
 def _plain(url: str) -> str:

@@ -48,13 +48,13 @@ def crashed(site: Site) -> Sequence[Crashed]:
     """Two bulk changes whose runs were killed, and whose leases have run out."""
     both = [submit_to_silence(site), submit_to_silence(site)]
     for one in both:
-        eventually(lambda one=one: site.puts(one.account) == BATCH_SIZE or None, "the first batch at the carrier")
+        eventually(lambda one=one: site.puts(one.account) >= BATCH_SIZE or None, "the first batch at the carrier")
         one.run_id = site.runs(one.id)[0].dagster_run.run_id
         os.kill(worker_of(site, one.run_id), signal.SIGKILL)
         site.control.stop(one.silence)
     for one in both:
         assert site.finished(one.run_id).status is dg.DagsterRunStatus.FAILURE
-        eventually(lambda one=one: _lease_has_run_out(site, one.id) or None, "the end of the lease")
+        eventually(lambda one=one: lease_has_run_out(site, one.id) or None, "the end of the lease")
     return both
 
 
@@ -120,7 +120,7 @@ def test_re_executing_a_finished_change_does_nothing_and_says_so(resumed: Sequen
 
     assert again.status is dg.DagsterRunStatus.SUCCESS
     assert site.steps(again.run_id) == ["validate_request"]
-    assert "has ended as PROCESSED: nothing to do" in _told(site, again.run_id)
+    assert "has ended as PROCESSED: nothing to do" in told(site, again.run_id)
     assert after.calls == one.ended.evidence.calls
     assert after.audit == one.ended.evidence.audit
 
@@ -134,11 +134,11 @@ def submit_to_silence(site: Site) -> Crashed:
 
 def worker_of(site: Site, run_id: str) -> int:
     """The process of a run, which Dagster started for us."""
-    (pid,) = {int(found[1]) for found in re.finditer(r"Started process for run \(pid: (\d+)\)", _told(site, run_id))}
+    (pid,) = {int(found[1]) for found in re.finditer(r"Started process for run \(pid: (\d+)\)", told(site, run_id))}
     return pid
 
 
-def _lease_has_run_out(site: Site, bulk_change_id: int) -> bool:
+def lease_has_run_out(site: Site, bulk_change_id: int) -> bool:
     ((expired,),) = site.sql(
         "SELECT lease_expires_at IS NULL OR lease_expires_at < clock_timestamp() FROM m2m.bulk_change WHERE id = %s",
         bulk_change_id,
@@ -146,6 +146,6 @@ def _lease_has_run_out(site: Site, bulk_change_id: int) -> bool:
     return bool(expired)
 
 
-def _told(site: Site, run_id: str) -> str:
+def told(site: Site, run_id: str) -> str:
     """Everything that a run's log says."""
     return "\n".join(f"{entry.message}\n{entry.dagster_event}" for entry in site.events(run_id))

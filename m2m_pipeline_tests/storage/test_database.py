@@ -1,12 +1,13 @@
 """Transactions: whole or not at all, and an error that says whether trying again helps."""
 
 import pytest
+import stamina
 from sqlalchemy import text
 
 from m2m_pipeline.domain.attempt import Attempt, LeaseLostError
 from m2m_pipeline.local.ports import free_port
 from m2m_pipeline.storage import accounts
-from m2m_pipeline.storage.database import Database, DatabaseUnavailableError
+from m2m_pipeline.storage.database import Database, DatabaseUnavailableError, retrying_transient
 from m2m_pipeline_tests.storage.conftest import Stock
 
 
@@ -67,3 +68,19 @@ def test_statements_and_locks_do_not_wait_for_ever(stock: Stock) -> None:
 def test_a_fence_over_nothing_is_a_lost_lease(stock: Stock) -> None:
     with pytest.raises(LeaseLostError), stock.database.fenced(Attempt(4711, 1, 1, "run-1")):
         pass
+
+
+def test_what_is_said_of_a_retry_names_no_sim(caplog: pytest.LogCaptureFixture) -> None:
+    turns: list[str] = []
+
+    @retrying_transient
+    def work(iccid: str) -> None:
+        turns.append(iccid)
+        if len(turns) == 1:
+            raise DatabaseUnavailableError("It is away.")
+
+    with stamina.set_testing(True, attempts=2):
+        work("8988216716970000001")
+    assert "again in" in caplog.text
+    assert "It is away." in caplog.text
+    assert "8988216716970000001" not in caplog.text

@@ -1,0 +1,89 @@
+"""SIGKILL for real processes: run workers, code servers, the daemon, or all of Dagster, while changes are under way."""
+
+import os
+import random
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+import dagster as dg
+import psutil
+
+from m2m_pipeline.services.accounts import ProviderSettings
+from m2m_pipeline_tests.acceptance.accounts import Account
+from m2m_pipeline_tests.acceptance.site import Site
+from m2m_pipeline_tests.acceptance.waiting import eventually
+from m2m_pipeline_tests.evidence import Evidence
+from m2m_pipeline_tests.faults.verdict import Verdict, judge
+
+CALLS_PER_SECOND = 4.0
+"""So slow that there is a middle of the run to be killed in: twelve devices take three seconds."""
+
+_BATCH_SIZE = 4
+
+
+_RUN_WORKER, _CODE_SERVER, _DAEMON, _WEBSERVER = "spawn_main", "grpc", "dagster._daemon", "dagster_webserver"
+
+TARGETS: Mapping[str, Sequence[str]] = {
+    "run workers": (_RUN_WORKER,),
+    "code servers": (_CODE_SERVER,),
+    "daemon": (_DAEMON,),
+    "all of Dagster": (_RUN_WORKER, _CODE_SERVER, _DAEMON, _WEBSERVER),
+}
+"""What the command lines of the processes have in them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _UnderWay:
+    account: Account
+    id: int
+    puts: int  # after so many calls the kill comes
+
+
+def storm(site: Site, seed: int, targets: Sequence[str]) -> list[Verdict]:
+    """A change for each target, all at once; when a change is in its middle, its target is killed. Nobody helps."""
+    draw = random.Random(f"{seed} storm")  # noqa: S311 - reproducible, not secret
+    changes = [_submit(site, draw) for _ in targets]
+    kills = [0] * len(changes)
+    for place, (change, target) in enumerate(zip(changes, targets, strict=True)):
+        eventually(lambda change=change: _in_its_middle(site, change), f"the middle of bulk change {change.id}")
+        kills[place] = kill(site, target)
+    verdicts: list[Verdict] = []
+    for change, target, killed in zip(changes, targets, kills, strict=True):
+        broken = [] if killed else [f"there was nothing to kill: {target}"]
+        ended = site.ended(change.id, change.account)
+        if ended.runs[-1].dagster_run.status is not dg.DagsterRunStatus.SUCCESS:
+            broken.append(f"the last run is {ended.runs[-1].dagster_run.status}")
+        verdicts.append(judge(f"kill: {target}", _undisturbed(ended.evidence), killed, *broken))
+    return verdicts
+
+
+def kill(site: Site, target: str) -> int:
+    """Kill every process of the site that is meant; how many there were."""
+    killed = 0
+    for process in psutil.process_iter():
+        with suppress(psutil.Error, ProcessLookupError):
+            ours = process.environ().get("M2M_STATE_DIR") == str(site.state)
+            if ours and any(word in " ".join(process.cmdline()) for word in TARGETS[target]):
+                os.kill(process.pid, signal.SIGKILL)
+                killed += 1
+    return killed
+
+
+def _undisturbed(evidence: Evidence) -> Evidence:
+    """Without the calls in a second: on a machine that starts all of Dagster, one call comes late."""
+    return replace(evidence, summary=evidence.summary.model_copy(update={"max_calls_in_a_second": {}}))
+
+
+def _submit(site: Site, draw: random.Random) -> _UnderWay:
+    account = site.account(
+        ProviderSettings(integration_type="POD19", base_url=site.carrier_url, calls_per_second=CALLS_PER_SECOND)
+    )
+    bulk_change_id = site.submit(account, account.iccids, batch_size=_BATCH_SIZE)
+    return _UnderWay(account, bulk_change_id, draw.randint(2, len(account.iccids) - 2))
+
+
+def _in_its_middle(site: Site, change: _UnderWay) -> bool | None:
+    """Whether it has made its calls, or a kill that was meant for another has struck it before."""
+    return site.puts(change.account) >= change.puts or len(site.runs(change.id)) > 1 or None
