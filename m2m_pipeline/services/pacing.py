@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from math import inf
 
@@ -21,6 +22,12 @@ MOST_AT_ONCE = 100
 
 REPORT_SECONDS = 0.01
 """How long the end of a call may wait for others to be reported together."""
+
+
+SCARCE_SECONDS = 0.03
+ENDS_OF_A_TURN = 8
+"""Where places are what is scarce, the next permits are asked for when an eighth of a turn has ended, or after a while.
+Asking for each place costs more than it brings; asking for all at once has the carrier and us wait for each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class Pacer:
     _holder: str = field(default_factory=lambda: secrets.token_hex(8))
     _demands: deque[_Demand] = field(default_factory=deque[_Demand])
     _ended: list[_End] = field(default_factory=list["_End"])
+    _some_ended: asyncio.Event = field(default_factory=asyncio.Event)
     _given: set[int] = field(default_factory=set[int])  # permits whose call has not ended
     _server: asyncio.Task[None] | None = None
     _asking: asyncio.Task[tuple[Grant | Wait, Sequence[int], float]] | None = None
@@ -118,6 +126,8 @@ class Pacer:
     def _finish(self, end: _End) -> None:
         self._given.discard(end.permit_id)
         self._ended.append(end)
+        if len(self._ended) * ENDS_OF_A_TURN >= self.group:
+            self._some_ended.set()
         if self._reporter is None or self._reporter.done():
             self._reporter = asyncio.create_task(self._report_soon())
 
@@ -153,6 +163,8 @@ class Pacer:
                 permits = [Permit(id_, moment, moment + late) for id_, moment in zip(ids, moments, strict=True)]
                 self._hand_out(permits, [one for one in self._demands if one.probe or not answer.probe])
                 waited = False
+                if answer.calls < wanted and not answer.probe:
+                    await self._await_ends()
             elif answer.open_ and waited:
                 while self._demands:
                     _give(self._demands.popleft(), [])
@@ -178,14 +190,21 @@ class Pacer:
         for unused in permits:
             self.give_back(unused)
 
+    async def _await_ends(self) -> None:
+        """Places are scarce: wait until some are free again here, or a while, since others free them too."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SCARCE_SECONDS):
+                await self._some_ended.wait()
+
     def _take_ended(self) -> list[_End]:
         ended, self._ended = self._ended, []
+        self._some_ended.clear()
         return ended
 
     async def _report_soon(self) -> None:
         while self._ended:
             await asyncio.sleep(REPORT_SECONDS)
-            if self._ended:
+            if self._ended and not self._demands:  # whoever asks for the next permits reports as well
                 await asyncio.to_thread(self._report, self._take_ended())
 
     @retrying_transient
