@@ -167,9 +167,10 @@ def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) 
     free = limits.in_flight - in_flight
     # While permits reach well ahead, a few places now are worth less than a whole turn soon.
     calls = min(asking.calls, limits.in_flight)
-    scarce = free < calls and (free <= 0 or gate.next_call_at - now > AHEAD_SECONDS / 2)
+    reach = gate.next_call_at - now - AHEAD_SECONDS / 2
+    scarce = free < calls and (free <= 0 or reach > 0)
     if before or early or scarce:
-        seconds = early + spacing * len(before) if early or before else spacing
+        seconds = early + spacing * len(before) if early or before else reach
         seconds = min(LONGEST_WAIT_SECONDS, max(seconds, _slot_wait(spacing)))
         turn = Turn(asking.holder, now, now + seconds)
         return replace(gate, waiting=(*queue[:place], turn, *queue[place + 1 :])), Wait(seconds)
