@@ -27,7 +27,8 @@ def _later(priority: int) -> dict[str, str]:
 
 def _runs_every_step(context: dg.OpExecutionContext) -> bool:
     """Whether the run takes every batch in turn; where an operator chose steps, only these batches are touched."""
-    return context.run.step_keys_to_execute is None
+    chosen = context.run.step_keys_to_execute
+    return chosen is None or f"{context.op.name}[?]" in chosen  # Dagster's name of a mapped step before it is mapped
 
 
 @dg.op(out=dg.Out(int, is_required=False))
