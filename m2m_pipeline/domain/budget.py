@@ -14,7 +14,7 @@ SHARE_OF_THE_LIMIT = 0.975
 """Timers and networks bunch calls that left evenly. At 97.5 % of the limit calls may arrive up to 25 ms off their time
 before a sliding second sees one too many; at 100 % not at all."""
 
-LATE_SECONDS = 0.02
+LATE_SECONDS = 0.01
 """A call that could not leave within this time of its permit's moment would crowd in on the calls of others: it takes
 another permit. What the share leaves free beyond that is the network's."""
 

@@ -135,6 +135,8 @@ class Pacer:
         """Report what has ended; permits that were never used are free at once. No call is in flight any more."""
         if self._server:
             self._server.cancel()
+        while self._demands:
+            _give(self._demands.popleft(), [])
         if self._asking:  # what it is being given now is free too
             await asyncio.gather(self._asking, return_exceptions=True)
         if self._reporter:

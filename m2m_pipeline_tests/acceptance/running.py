@@ -24,10 +24,10 @@ SETTINGS = {
 
 
 @contextmanager
-def running_site(state: Path) -> Generator[Site]:
+def running_site(state: Path, settings: Mapping[str, str] | None = None) -> Generator[Site]:
     """PostgreSQL, the carrier simulator, Dagster's webserver and daemon; the sweeper is switched off."""
     options = LocalOptions(state_dir=state, durable=False)
-    with _environment(SETTINGS), LocalServices(options) as local:
+    with _environment({**SETTINGS, **(settings or {})}), LocalServices(options) as local:
         assert local.addresses.simulator_url
         services = build(load_settings(local.environment))
         with SimulatorControl(local.addresses.simulator_url) as control, _instance(local.environment) as instance:
