@@ -72,6 +72,7 @@ class Pacer:
     _ended: list[_End] = field(default_factory=list["_End"])
     _some_ended: asyncio.Event = field(default_factory=asyncio.Event)
     _given: set[int] = field(default_factory=set[int])  # permits whose call has not ended
+    _waits: bool = False  # for its turn
     _server: asyncio.Task[None] | None = None
     _asking: asyncio.Task[tuple[Grant | Wait, Sequence[int], float]] | None = None
     _reporter: asyncio.Task[None] | None = None
@@ -171,7 +172,9 @@ class Pacer:
                 while self._demands:
                     _give(self._demands.popleft(), [])
             else:
+                self._waits = True
                 await asyncio.sleep(answer.seconds)
+                self._waits = False
                 waited = answer.open_
 
     async def _ask_and_note(
@@ -206,7 +209,8 @@ class Pacer:
     async def _report_soon(self) -> None:
         while self._ended:
             await asyncio.sleep(REPORT_SECONDS)
-            if self._ended and not self._demands:  # whoever asks for the next permits reports as well
+            # Whoever is about to ask for the next permits reports as well; whoever waits for its turn does not.
+            if self._ended and (self._waits or not self._demands):
                 await asyncio.to_thread(self._report, self._take_ended())
 
     @retrying_transient

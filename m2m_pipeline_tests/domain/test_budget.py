@@ -94,7 +94,10 @@ def test_no_number_of_runs_exceeds_the_calls_a_second_or_the_calls_in_flight(
     assert account.most_in_flight <= limits.in_flight
 
 
-@pytest.mark.parametrize(("rate", "in_flight", "group"), [(5.0, 5, 1), (50.0, 50, 5), (500.0, 300, 50)])
+@pytest.mark.parametrize(
+    ("rate", "in_flight", "group"),
+    [(5.0, 2, 1), (5.0, 5, 1), (50.0, 20, 5), (50.0, 50, 5), (500.0, 195, 50), (500.0, 300, 50)],
+)
 @pytest.mark.parametrize("runs", [1, 4])
 def test_the_budget_is_used_and_shared_evenly(rate: float, in_flight: int, group: int, runs: int) -> None:
     account = Account(Limits(rate, in_flight), {f"run-{n}": group for n in range(runs)})
