@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import dagster as dg
 import httpx
+from dagster._core.scheduler.instigation import InstigatorState
 from pydantic import BaseModel
 
 from m2m_pipeline_tests.acceptance.waiting import eventually
@@ -63,9 +64,17 @@ class Platform:
         assert b"RUNNING" in self._ask_dagster(_START_SENSOR, selector=_SWEEPER)
 
     def stop_sweeper(self) -> None:
-        """Switch the sweeper off: what a test has killed stays dead."""
+        """Switch the sweeper off: what a test has killed stays dead.
+
+        A tick that begins or ends in this moment writes back that it is on, as it has read just before.
+        """
         (sensor_id,) = re.findall(rb'"id":\s*"([^"]+)"', self._ask_dagster(_SENSOR, selector=_SWEEPER))
-        assert b"STOPPED" in self._ask_dagster(_STOP_SENSOR, id=sensor_id.decode())
+        while True:
+            assert b"STOPPED" in self._ask_dagster(_STOP_SENSOR, id=sensor_id.decode())
+            self.next_tick()
+            sweeper = self._sensor(_SWEEPER["sensorName"])
+            if sweeper is not None and not sweeper.is_running:
+                return
 
     def _ask_dagster(self, query: str, **variables: object) -> bytes:
         answer = httpx.post(
@@ -90,12 +99,17 @@ class Platform:
         now = time.time()
 
         def look() -> bool | None:
-            states = self.instance.all_instigator_state()
-            (sensor,) = [state for state in states if state.instigator_name == "dispatch_bulk_changes"]
+            sensor = self._sensor("dispatch_bulk_changes")
+            if sensor is None:  # the daemon has just begun
+                return None
             ticks = self.instance.get_ticks(sensor.instigator_origin_id, sensor.selector_id, limit=3)
             return any(tick.timestamp > now and tick.is_completed for tick in ticks) or None
 
         eventually(look, "a tick of the sensor")
+
+    def _sensor(self, name: str) -> InstigatorState | None:
+        found = [state for state in self.instance.all_instigator_state() if state.instigator_name == name]
+        return found[0] if found else None
 
 
 _REEXECUTE = """
