@@ -63,7 +63,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
     door = CarrierDoor(database, known, settings.probe_seconds)
     patience = Patience(settle=settings.settle_seconds, outage=settings.outage_patience_seconds)
     sessions = Sessions(database, vault, door, ExecutionSettings(settings.lease_seconds, patience))
-    submission = Submission(database, known)
+    submission = Submission(database, known, may_wait=settings.overlap == "wait")
     return Application(
         database=database,
         sessions=sessions,

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES, DeviceStatus
+from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, DeviceStatus
 from m2m_pipeline.services.reporting import ResultDocument
 
 POLL_SECONDS = 0.5
@@ -38,7 +38,7 @@ def follow(read: Callable[[], ResultDocument], *, quiet: bool) -> ResultDocument
                 bar,
                 description=document.status,
                 total=document.total,
-                completed=document.total - sum(document.counts.get(status, 0) for status in OPEN_DEVICES),
+                completed=document.settled,
                 counts=", ".join(f"{count} {status.lower()}" for status, count in sorted(document.counts.items())),
             )
             if document.status in ENDED_BULK_CHANGES:

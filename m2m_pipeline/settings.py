@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -77,6 +78,12 @@ class Settings(BaseModel):
         le=600,
         description="While a carrier does not answer: how often one call tries whether it is back, in seconds",
         examples=["10"],
+    )
+    overlap: Literal["refuse", "wait"] = Field(
+        default="refuse",
+        description="What becomes of a device that an earlier bulk change under way has: `refuse` it, or let the later "
+        "change `wait` for the earlier's end",
+        examples=["wait"],
     )
     sqs_queue_url: str = Field(
         default="",

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import psycopg
 from cryptography.fernet import Fernet
@@ -81,6 +82,7 @@ class Options:
     patience: float = 2.0
     lease: float = 60.0
     probe: float = 0.2
+    overlap: Literal["refuse", "wait"] = "refuse"
 
 
 class World:
@@ -117,6 +119,7 @@ class World:
                 settle_seconds=self.options.settle,
                 outage_patience_seconds=self.options.patience,
                 probe_seconds=self.options.probe,
+                overlap=self.options.overlap,
             ),
             carriers or QuickCarriers(),
         )

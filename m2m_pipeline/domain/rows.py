@@ -1,6 +1,6 @@
 """The rows of a request, held against the inventory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from m2m_pipeline.domain.change import RequestedRow
 from m2m_pipeline.domain.iccid import iccid_problem
@@ -32,15 +32,20 @@ def row_problems(iccids: Sequence[str], known: Mapping[str, int], open_changes: 
     return problems
 
 
-def requested_rows(iccids: Sequence[str], known: Mapping[str, int], problems: Sequence[Problem]) -> list[RequestedRow]:
-    """The rows as they are recorded: a faulty one has ended, with its reason."""
+def requested_rows(
+    iccids: Sequence[str], known: Mapping[str, int], waiting: Container[str], problems: Sequence[Problem]
+) -> list[RequestedRow]:
+    """The rows as they are recorded: a faulty one has ended, with its reason; one of `waiting` is not open yet."""
     faults = {problem.row: problem for problem in problems}
-    return [_recorded(row, iccid, known, faults.get(row)) for row, iccid in enumerate(iccids, start=1)]
+    return [_recorded(row, iccid, known, waiting, faults.get(row)) for row, iccid in enumerate(iccids, start=1)]
 
 
-def _recorded(row: int, iccid: str, known: Mapping[str, int], fault: Problem | None) -> RequestedRow:
+def _recorded(
+    row: int, iccid: str, known: Mapping[str, int], waiting: Container[str], fault: Problem | None
+) -> RequestedRow:
     if fault is None:
-        return RequestedRow(row, iccid, known[iccid])
+        status = DeviceStatus.WAITING if iccid in waiting else DeviceStatus.PENDING
+        return RequestedRow(row, iccid, known[iccid], status)
     status = DeviceStatus.SKIPPED if fault.code is ReasonCode.DUPLICATE else DeviceStatus.REFUSED
     return RequestedRow(row, iccid[:MAX_RECORDED_VALUE], known.get(iccid), status, fault.code, fault.message)
 

@@ -23,6 +23,7 @@ class BulkChangeStatus(StrEnum):
 class DeviceStatus(StrEnum):
     """Where one device of one bulk change stands."""
 
+    WAITING = "WAITING"  # an earlier bulk change has the SIM: this one begins when that has ended
     PENDING = "PENDING"  # nothing was sent, or surely nothing arrived
     SENDING = "SENDING"  # a call may be on its way: committed before it leaves
     UNCONFIRMED = "UNCONFIRMED"  # the call may have reached the carrier: read back before anything else
@@ -53,6 +54,7 @@ BULK_CHANGE_TRANSITIONS: Mapping[BulkChangeStatus, frozenset[BulkChangeStatus]] 
 }
 
 DEVICE_TRANSITIONS: Mapping[DeviceStatus, frozenset[DeviceStatus]] = {
+    DeviceStatus.WAITING: frozenset({DeviceStatus.PENDING, DeviceStatus.REFUSED}),
     DeviceStatus.PENDING: frozenset({DeviceStatus.SENDING, DeviceStatus.SKIPPED, DeviceStatus.REFUSED}),
     DeviceStatus.SENDING: frozenset(
         {DeviceStatus.APPLIED, DeviceStatus.REFUSED, DeviceStatus.UNCONFIRMED, DeviceStatus.PENDING}
@@ -72,12 +74,15 @@ ENDED_BULK_CHANGES: frozenset[BulkChangeStatus] = frozenset(
 )
 """Bulk changes for which nothing is sent any more, unless a person retries them."""
 
+UNDER_WAY: frozenset[BulkChangeStatus] = frozenset({BulkChangeStatus.QUEUED, BulkChangeStatus.PROCESSING})
+"""Bulk changes that come to their end without anybody's word."""
+
 SETTLED_DEVICES: frozenset[DeviceStatus] = frozenset(
     {DeviceStatus.PROCESSED, DeviceStatus.REFUSED, DeviceStatus.SKIPPED}
 )
 """Devices whose outcome is known; no attempt moves them."""
 
-OPEN_DEVICES: frozenset[DeviceStatus] = frozenset(DeviceStatus) - SETTLED_DEVICES
+OPEN_DEVICES: frozenset[DeviceStatus] = frozenset(DeviceStatus) - SETTLED_DEVICES - {DeviceStatus.WAITING}
 """Devices that hold their SIM: at most one open device change for an ICCID and service provider."""
 
 FINISHABLE_DEVICES: frozenset[DeviceStatus] = SETTLED_DEVICES | {

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from m2m_pipeline.domain.change import QueuedBulkChange
-from m2m_pipeline.storage import bulk_changes
+from m2m_pipeline.storage import bulk_changes, overlaps
 from m2m_pipeline.storage.database import Database
 
 HEAD_SIZE = 25
@@ -20,3 +20,8 @@ class Queue:
         """The next bulk changes to start, the most urgent first."""
         with self._database.begin() as tx:
             return bulk_changes.list_queued(tx, HEAD_SIZE)
+
+    def waits_for(self, bulk_change_id: int) -> int | None:
+        """The earlier bulk change whose end this one waits for, if any: they share devices."""
+        with self._database.begin() as tx:
+            return overlaps.waits_for(tx, bulk_change_id)

@@ -1,5 +1,6 @@
 """Submission: examine a request, say everything that is wrong with it, or record and queue it in one commit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -9,7 +10,7 @@ from m2m_pipeline.domain.accounts import ServiceProvider, Tenant
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.batching import batch_size
 from m2m_pipeline.domain.carrier import Carriers
-from m2m_pipeline.domain.change import Target
+from m2m_pipeline.domain.change import RequestedRow, Target
 from m2m_pipeline.domain.dates import effective_date_problem, parse_effective_date
 from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
 from m2m_pipeline.domain.reasons import ReasonCode
@@ -63,9 +64,11 @@ def request_problems(
 class Submission:
     """The door: the command line, the API and the queue's inbox all come in here."""
 
-    def __init__(self, database: Database, carriers: Carriers) -> None:
+    def __init__(self, database: Database, carriers: Carriers, *, may_wait: bool = False) -> None:
+        """`may_wait`: a device that another bulk change has is not refused, where that one is under way."""
         self._database = database
         self._carriers = carriers
+        self._may_wait = may_wait
 
     def submit(self, tenant_name: str, request: BulkChangeRequest, requested_by: str) -> Recorded:
         """Record the request, and queue it unless it says otherwise.
@@ -138,7 +141,7 @@ class Submission:
         )
         change = bulk_changes.find(tx, bulk_changes.insert(tx, new))
         assert change is not None
-        device_changes.insert_rows(tx, change, requested_rows(request.devices, examined.known, examined.row_problems))
+        device_changes.insert_rows(tx, change, examined.rows(request.devices))
         audit.write(
             tx,
             AuditKind.REQUEST_RECORDED,
@@ -173,11 +176,14 @@ class Submission:
         problems += request_problems(tx, self._carriers, provider, target)
         found = inventory.find_known(tx, provider.id, request.devices)
         known = {iccid: device.device_id for iccid, device in found.items()}
-        held = {i: d.open_bulk_change_id for i, d in found.items() if d.open_bulk_change_id is not None}
-        rows = row_problems(request.devices, known, held)
+        held = {iccid: device.bulk_change_id for iccid, device in found.items() if device.bulk_change_id is not None}
+        waiting = {iccid for iccid in held if found[iccid].under_way} if self._may_wait else set[str]()
+        rows = row_problems(
+            request.devices, known, {iccid: holder for iccid, holder in held.items() if iccid not in waiting}
+        )
         if problems or (rows and request.invalid_rows is InvalidRows.REJECT):
             raise RequestRejectedError([*problems, *rows])
-        return _Examined(tenant, provider, day, known, rows)
+        return _Examined(tenant, provider, day, known, waiting, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +192,12 @@ class _Examined:
     provider: ServiceProvider
     effective_date: date | None
     known: dict[str, int]
+    waiting: set[str]  # known devices that an earlier bulk change under way has
     row_problems: list[Problem]
+
+    def rows(self, iccids: Sequence[str]) -> list[RequestedRow]:
+        """The rows as they are recorded."""
+        return requested_rows(iccids, self.known, self.waiting, self.row_problems)
 
 
 def _shape_problems(request: BulkChangeRequest) -> list[Problem]:

@@ -12,6 +12,7 @@ from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.change import BulkChange, QueuedBulkChange
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, BulkChangeStatus, bulk_change_sources
+from m2m_pipeline.storage.overlaps import HAS_TO_WAIT
 
 _COLUMNS = (
     "id, tenant_id, service_provider_id, status, rate_plan, communication_plan, effective_date, batch_size, priority, "
@@ -153,15 +154,16 @@ def find_by_key(connection: Connection, tenant_id: int, key: str) -> tuple[int, 
 
 
 def list_queued(connection: Connection, limit: int) -> Sequence[QueuedBulkChange]:
-    """The head of the queue: higher priority first, then first come, first served."""
+    """The head of the queue: higher priority first, then first come, first served; what has to wait is passed over."""
     rows = connection.execute(
         text(
-            """
+            f"""
             SELECT b.id, b.attempt, b.priority, t.name AS tenant, p.name AS provider, p.base_url,
                 coalesce(c.username, '') AS username
             FROM m2m.bulk_change b JOIN m2m.tenant t ON t.id = b.tenant_id
-            JOIN m2m.service_provider p ON p.id = b.service_provider_id LEFT
-            JOIN m2m.carrier_credential c ON c.service_provider_id = p.id WHERE b.status = 'QUEUED'
+            JOIN m2m.service_provider p ON p.id = b.service_provider_id
+            LEFT JOIN m2m.carrier_credential c ON c.service_provider_id = p.id
+            WHERE b.status = 'QUEUED' AND NOT {HAS_TO_WAIT}
             ORDER BY b.priority DESC, b.queued_at LIMIT :limit
             """
         ),

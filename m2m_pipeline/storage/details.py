@@ -53,11 +53,11 @@ def end_without_call(connection: Connection, bulk_change_id: int) -> None:
 
 
 def end_unsent(connection: Connection, bulk_change_id: int, reason: ReasonCode) -> None:
-    """End every device that waits to be sent, because of a reason that holds for all.
+    """End every device that waits to be sent, or for another bulk change, because of a reason that holds for all.
 
     What an earlier attempt sent, and nobody could ask about since, is left to reconciliation.
     """
-    _end(connection, bulk_change_id, reason, DeviceStatus.REFUSED, "true")
+    _end(connection, bulk_change_id, reason, DeviceStatus.REFUSED, "true", sources=("PENDING", "WAITING"))
     leave_unknown(connection, bulk_change_id, f"The carrier could not be asked: {REASONS[reason].title}.")
 
 
@@ -105,20 +105,29 @@ def assign_batches(connection: Connection, bulk_change_id: int, size: int) -> Se
     return [(row.batch, row.devices, row.first) for row in rows]
 
 
-def _end(connection: Connection, bulk_change_id: int, reason: ReasonCode, status: DeviceStatus, condition: str) -> None:
-    """End the PENDING devices for which `condition` (SQL on device_change `c`) holds."""
+def _end(
+    connection: Connection,
+    bulk_change_id: int,
+    reason: ReasonCode,
+    status: DeviceStatus,
+    condition: str,
+    *,
+    sources: Sequence[str] = ("PENDING",),
+) -> None:
+    """End the devices in `sources` for which `condition` (SQL on device_change `c`) holds."""
     connection.execute(
         text(
             f"""
             UPDATE m2m.device_change c
             SET status = :status, reason = :reason, ended_at = clock_timestamp(),
                 message = CASE WHEN c.attempts > 0 THEN :not_applied ELSE :not_sent END
-            WHERE c.bulk_change_id = :id AND c.status = 'PENDING' AND ({condition})
+            WHERE c.bulk_change_id = :id AND c.status = ANY(:sources) AND ({condition})
             """
         ),
         {
             "id": bulk_change_id,
             "status": status.value,
+            "sources": list(sources),
             "reason": reason.value,
             "not_sent": f"Not sent: {REASONS[reason].title}.",
             "not_applied": f"Not applied, and not sent again: {REASONS[reason].title}.",

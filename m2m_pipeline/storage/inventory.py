@@ -7,16 +7,17 @@ from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.carrier import DeviceReading
-from m2m_pipeline.domain.status import OPEN_DEVICES
+from m2m_pipeline.domain.status import OPEN_DEVICES, UNDER_WAY
 
 
 @dataclass(frozen=True, slots=True)
 class KnownDevice:
-    """What the inventory knows of one device of a request, and the bulk change that holds it, if any."""
+    """What the inventory knows of one device of a request, and which bulk change has it, or waits for it, if any."""
 
     device_id: int
     iccid: str
-    open_bulk_change_id: int | None
+    bulk_change_id: int | None
+    under_way: bool  # that bulk change comes to its end by itself
 
 
 def find_known(connection: Connection, provider_id: int, iccids: Sequence[str]) -> dict[str, KnownDevice]:
@@ -24,15 +25,24 @@ def find_known(connection: Connection, provider_id: int, iccids: Sequence[str]) 
     rows = connection.execute(
         text(
             """
-            SELECT d.id, d.iccid, c.bulk_change_id FROM m2m.device d LEFT
-            JOIN m2m.device_change c ON c.service_provider_id = d.service_provider_id AND c.iccid = d.iccid AND
-                c.status = ANY(:open)
+            SELECT d.id, d.iccid, b.id AS bulk_change_id, coalesce(b.status = ANY(:under_way), false) AS under_way
+            FROM m2m.device d
+            LEFT JOIN m2m.device_change c ON c.service_provider_id = d.service_provider_id AND c.iccid = d.iccid
+                AND c.status = ANY(:open)
+            LEFT JOIN (SELECT iccid, max(bulk_change_id) AS bulk_change_id FROM m2m.device_change
+                WHERE service_provider_id = :provider AND status = 'WAITING' GROUP BY iccid) w ON w.iccid = d.iccid
+            LEFT JOIN m2m.bulk_change b ON b.id = coalesce(c.bulk_change_id, w.bulk_change_id)
             WHERE d.service_provider_id = :provider AND d.iccid = ANY(:iccids)
             """
         ),
-        {"provider": provider_id, "iccids": list(iccids), "open": sorted(OPEN_DEVICES)},
+        {
+            "provider": provider_id,
+            "iccids": list(iccids),
+            "open": sorted(OPEN_DEVICES),
+            "under_way": sorted(UNDER_WAY),
+        },
     )
-    return {row.iccid: KnownDevice(row.id, row.iccid, row.bulk_change_id) for row in rows}
+    return {row.iccid: KnownDevice(row.id, row.iccid, row.bulk_change_id, row.under_way) for row in rows}
 
 
 def store_devices(connection: Connection, provider: ServiceProvider, devices: Sequence[DeviceReading]) -> int:

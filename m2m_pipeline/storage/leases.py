@@ -6,6 +6,7 @@ from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES
+from m2m_pipeline.storage.overlaps import HAS_TO_WAIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +34,20 @@ class Standing:
 def claim(connection: Connection, bulk_change_id: int, owner: str, lease_seconds: float) -> Attempt | None:
     """Take the lease for the run `owner`, or renew it where this run holds it already; None where another does.
 
+    None as well where the bulk change has to wait for an earlier one.
+
     The token grows whenever the owner changes. All times are the database's.
     """
     row = connection.execute(
         text(
-            """
-            UPDATE m2m.bulk_change
+            f"""
+            UPDATE m2m.bulk_change b
             SET status = 'PROCESSING', lease_token = lease_token + CASE WHEN status = 'PROCESSING' AND
                 lease_owner = :owner THEN 0 ELSE 1 END, lease_owner = :owner, lease_expires_at =
                 clock_timestamp() + make_interval(secs => :seconds), started_at = coalesce(started_at,
                 clock_timestamp())
-            WHERE id = :id AND (status = 'QUEUED' OR (status = 'PROCESSING' AND (lease_owner = :owner OR
-                lease_owner IS NULL OR lease_expires_at < clock_timestamp())))
+            WHERE id = :id AND ((status = 'QUEUED' AND NOT {HAS_TO_WAIT}) OR (status = 'PROCESSING' AND
+                (lease_owner = :owner OR lease_owner IS NULL OR lease_expires_at < clock_timestamp())))
             RETURNING tenant_id, lease_token
             """
         ),

@@ -21,7 +21,7 @@ def codes(lines: Sequence[str], held: dict[str, int] | None = None) -> list[tupl
 
 @given(LINES, HELD)
 def test_every_row_is_recorded_exactly_once_in_its_place(lines: list[str], held: dict[str, int]) -> None:
-    rows = requested_rows(lines, KNOWN, row_problems(lines, KNOWN, held))
+    rows = requested_rows(lines, KNOWN, (), row_problems(lines, KNOWN, held))
 
     assert [row.row_number for row in rows] == list(range(1, len(lines) + 1))
     assert [row.iccid for row in rows] == [line[:MAX_RECORDED_VALUE] for line in lines]
@@ -37,7 +37,7 @@ def test_every_row_is_recorded_exactly_once_in_its_place(lines: list[str], held:
 
 @given(LINES, HELD)
 def test_no_device_is_open_twice_and_the_first_row_wins(lines: list[str], held: dict[str, int]) -> None:
-    rows = requested_rows(lines, KNOWN, row_problems(lines, KNOWN, held))
+    rows = requested_rows(lines, KNOWN, (), row_problems(lines, KNOWN, held))
     pending = [row.iccid for row in rows if row.status == "PENDING"]
 
     assert len(set(pending)) == len(pending)

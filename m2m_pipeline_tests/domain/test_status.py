@@ -38,7 +38,7 @@ def test_every_state_has_its_line_in_the_table() -> None:
 
 def test_every_state_is_reachable_from_the_first() -> None:
     assert reachable(BulkChangeStatus.NEW, BULK_CHANGE_TRANSITIONS) == set(BulkChangeStatus)
-    assert reachable(DeviceStatus.PENDING, DEVICE_TRANSITIONS) == set(DeviceStatus)
+    assert reachable(DeviceStatus.WAITING, DEVICE_TRANSITIONS) == set(DeviceStatus)
 
 
 def test_an_end_is_reachable_from_every_state() -> None:
@@ -51,14 +51,14 @@ def test_the_ends_are_those_that_the_words_say() -> None:
     assert {"PROCESSED", "REFUSED", "SKIPPED"} == SETTLED_DEVICES
 
 
-def test_open_and_settled_devices_are_all_devices() -> None:
-    assert set(DeviceStatus) == OPEN_DEVICES | SETTLED_DEVICES
+def test_a_device_is_open_settled_or_not_yet_its_bulk_changes_to_touch() -> None:
+    assert set(DeviceStatus) == OPEN_DEVICES | SETTLED_DEVICES | {DeviceStatus.WAITING}
     assert not OPEN_DEVICES & SETTLED_DEVICES
 
 
 def test_a_bulk_change_may_end_over_what_is_known_or_handed_on_and_over_nothing_that_is_under_way() -> None:
     assert {"UNCONFIRMED", "AMOP_FAILED"} == FINISHABLE_DEVICES - SETTLED_DEVICES
-    assert {"PENDING", "SENDING", "APPLIED"} == set(DeviceStatus) - FINISHABLE_DEVICES
+    assert {"WAITING", "PENDING", "SENDING", "APPLIED"} == set(DeviceStatus) - FINISHABLE_DEVICES
 
 
 @pytest.mark.parametrize("target", DeviceStatus)

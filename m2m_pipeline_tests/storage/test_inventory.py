@@ -38,11 +38,11 @@ def test_known_devices_are_those_of_the_provider_with_their_holder(stock: Stock)
     with stock.database.begin() as tx:
         known = inventory.find_known(tx, stock.ours.id, [*ICCIDS[:2], "8988216716970099999"])
         others = inventory.find_known(tx, stock.theirs.id, ICCIDS)
-    assert {iccid: device.open_bulk_change_id for iccid, device in known.items()} == {
+    assert {iccid: device.bulk_change_id for iccid, device in known.items()} == {
         ICCIDS[0]: holder,
         ICCIDS[1]: None,
     }
-    assert {device.open_bulk_change_id for device in others.values()} == {None}
+    assert {device.bulk_change_id for device in others.values()} == {None}
 
 
 def test_whatever_a_text_looks_like_it_is_stored_as_it_is(stock: Stock) -> None:

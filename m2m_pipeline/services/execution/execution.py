@@ -21,7 +21,7 @@ from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.sessions import Sessions
 from m2m_pipeline.services.reporting import ResultDocument, fold
 from m2m_pipeline.services.submission import request_problems
-from m2m_pipeline.storage import accounts, audit, bulk_changes, details, device_changes, leases
+from m2m_pipeline.storage import accounts, audit, bulk_changes, details, device_changes, leases, overlaps
 from m2m_pipeline.storage.database import Database, retrying_transient
 
 
@@ -83,6 +83,7 @@ class Execution:
         """Write down each device's plan, and end the devices that need no call; devices by status. Idempotent."""
         attempt = self.claim(bulk_change_id, owner)
         with self._database.fenced(attempt) as tx:
+            overlaps.end_waiting(tx, bulk_change_id)
             details.fill_details(tx, bulk_change_id)
             details.end_without_call(tx, bulk_change_id)
             audit.write_endings(tx, bulk_change_id, f"run {owner}", settled_only=True)

@@ -80,6 +80,7 @@ class DeviceChange(Base):
             unique=True,
             postgresql_where=text(one_of("status", OPEN_DEVICES)),
         ),
+        Index("ix_device_change_waiting", "bulk_change_id", "iccid", postgresql_where=text("status = 'WAITING'")),
         Index("ix_device_change_batch", "bulk_change_id", "batch"),
         Index("ix_device_change_iccid", "service_provider_id", "iccid"),
     )
