@@ -13,7 +13,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,12 @@ from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline.storage.migrate import upgrade
 from m2m_pipeline_tests.acceptance.accounts import ACCOUNTS
 from m2m_pipeline_tests.acceptance.running import running_site
-from m2m_pipeline_tests.faults import crashes, databases, kills, wires, zombies
+from m2m_pipeline_tests.faults import crashes, databases, kills, messages, wires, zombies
 from m2m_pipeline_tests.faults.field import Field, playing_field
 from m2m_pipeline_tests.faults.proxy import Harm
 from m2m_pipeline_tests.faults.verdict import Verdict
-from m2m_pipeline_tests.world import simulator_process
+from m2m_pipeline_tests.queues.server import AwsServer
+from m2m_pipeline_tests.world import Options, World, simulator_process
 
 _TEMPLATE = "template_m2m"
 _ROLE = "m2m_restricted"
@@ -105,6 +106,17 @@ def broken_wires(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
                 yield wires.cut_database(field, seed, harm, wires.commits_from(seed))
 
 
+def flooded_inbox(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
+    """Messages that come again and again, and such as make no sense."""
+    for seed in seeds:
+        stand.server.create_database("inbox", _TEMPLATE)
+        url = stand.server.url("inbox")
+        world = World(stand.control, stand.carrier_url, url, Options(devices=messages.MESSAGES))
+        with closing(world), AwsServer() as aws:
+            yield messages.flood(world, aws, seed)
+        stand.server.drop_database("inbox")
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What is done, and how often in a whole soak."""
@@ -120,6 +132,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "database": Scenario(20, database_crashes),
     "backends": Scenario(10, terminated_backends),
     "wires": Scenario(20, broken_wires),
+    "messages": Scenario(1, flooded_inbox),
 }
 
 
