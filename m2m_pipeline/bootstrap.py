@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from m2m_pipeline.carriers.registry import CarrierRegistry
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.services.accounts import Accounts
+from m2m_pipeline.services.drift.drifting import Drifting, DriftSettings
 from m2m_pipeline.services.execution.execution import Execution
 from m2m_pipeline.services.execution.session import Patience
 from m2m_pipeline.services.execution.sessions import ExecutionSettings, Sessions
@@ -38,6 +39,7 @@ class Application:
     queue: Queue
     execution: Execution
     reconciliation: Reconciliation
+    drifting: Drifting
     sweeping: Sweeping
     retrying: Retrying
     reporting: Reporting
@@ -75,6 +77,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         queue=Queue(database),
         execution=Execution(database, sessions),
         reconciliation=Reconciliation(database, sessions),
+        drifting=Drifting(database, sessions, door, DriftSettings(settings.reconcile_share, settings.full_pass_hours)),
         sweeping=Sweeping(database, settings.lease_seconds),
         retrying=Retrying(database),
         reporting=Reporting(database),

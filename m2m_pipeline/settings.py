@@ -69,8 +69,22 @@ class Settings(BaseModel):
     reconcile_cron: str = Field(
         default="*/15 * * * *",
         pattern=r"^\s*(\S+\s+){4}\S+\s*$",
-        description="When devices whose outcome is unknown are settled, as a cron expression (UTC)",
+        description="When unknown outcomes are settled and drift is looked for, as a cron expression (UTC)",
         examples=["*/15 * * * *"],
+    )
+    reconcile_share: float = Field(
+        default=0.2,
+        gt=0,
+        le=1,
+        description="How much of an account's rate reconciliation takes while a bulk change uses it too",
+        examples=["0.2"],
+    )
+    full_pass_hours: float = Field(
+        default=24.0,
+        gt=0,
+        le=720,
+        description="How often the carrier's whole list is compared with AMOP; between, what was modified, in hours",
+        examples=["24"],
     )
     probe_seconds: float = Field(
         default=10.0,

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from m2m_pipeline.cli import accounts, changes, inbox, operations
+from m2m_pipeline.cli import accounts, changes, inbox, operations, reconciliation
 
 app = typer.Typer(
     name="m2m",
@@ -16,6 +16,7 @@ app = typer.Typer(
 changes.register(app)
 inbox.register(app)
 accounts.register(app)
+reconciliation.register(app)
 operations.register(app)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from m2m_pipeline.cli.options import AsJson, ProviderName, Tenant, actor, application
+from m2m_pipeline.cli.options import AsJson, Tenant, actor, application
 
 if TYPE_CHECKING:
     from m2m_pipeline.bootstrap import Application
@@ -25,7 +25,6 @@ def register(app: typer.Typer) -> None:
     app.command()(retry)
     app.command()(status)
     app.command()(result)
-    app.command()(reconcile)
 
 
 def submit(
@@ -136,26 +135,9 @@ def result(
         if output == "csv":
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(RESULT_COLUMNS)
-            writer.writerows(map(_unarmed, row) for row in services.reporting.rows(tenant, bulk_change_id))
+            writer.writerows(map(unarmed, row) for row in services.reporting.rows(tenant, bulk_change_id))
         else:
             _print_document(services.reporting.document(tenant, bulk_change_id), as_json=output == "json")
-
-
-def reconcile(provider: ProviderName, as_json: AsJson = False, tenant: Tenant = "default") -> None:
-    """Settle devices whose outcome is unknown: ask the carrier, let AMOP follow. Nothing is sent.
-
-    Exit status: 1 where some are still unknown.
-    """
-    with application() as services:
-        done = services.reconciliation.settle(services.accounts.provider(tenant, provider))
-    if as_json:
-        told = {"provider": done.provider, "settled": done.settled, "unknown": done.unknown, "denied": done.denied}
-        print(json.dumps({**told, "bulk_changes": [{"id": d.id, "status": d.status} for d in done.bulk_changes]}))
-    else:
-        print(f"{done.settled} devices settled, {done.unknown} still unknown")
-        if done.denied:
-            print(done.denied, file=sys.stderr)
-    raise typer.Exit(NOT_ALL_DONE if done.unknown else 0)
 
 
 def _from_file(file: Path) -> dict[str, object]:
@@ -182,6 +164,6 @@ def _print_document(document: "ResultDocument", *, as_json: bool) -> None:
         print_document(document)
 
 
-def _unarmed(cell: str) -> str:
+def unarmed(cell: str) -> str:
     """A cell that a spreadsheet does not take for a formula."""
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

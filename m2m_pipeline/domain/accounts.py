@@ -14,6 +14,14 @@ class VerifyMode(StrEnum):
     NONE = "none"  # the carrier's 2xx is believed
 
 
+class DriftPolicy(StrEnum):
+    """What is done about drift once it is found; set for each service provider."""
+
+    REPORT = "report"  # nothing: it is shown
+    FOLLOW = "follow"  # AMOP's inventory takes over what the carrier shows
+    PROPOSE = "propose"  # a bulk change back to AMOP's plan is prepared, and waits for a person
+
+
 @dataclass(frozen=True, slots=True)
 class Tenant:
     """A company."""
@@ -36,6 +44,7 @@ class ServiceProvider:
     in_flight: int
     verify: VerifyMode
     writes_enabled: bool
+    drift: DriftPolicy = DriftPolicy.REPORT
 
 
 @dataclass(frozen=True, slots=True)

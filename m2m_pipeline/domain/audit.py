@@ -18,3 +18,4 @@ class AuditKind(StrEnum):
     CARRIER_SIGN_IN_FAILED = "CARRIER_SIGN_IN_FAILED"  # security: the carrier or a rule kept us out
     PROVIDER_CONFIGURED = "PROVIDER_CONFIGURED"  # security: an account was added or changed
     CREDENTIAL_CHANGED = "CREDENTIAL_CHANGED"  # security: a carrier credential was stored
+    DRIFT_REPAIRED = "DRIFT_REPAIRED"  # AMOP took over what the carrier shows of a device

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, Row, text
 
-from m2m_pipeline.domain.accounts import ServiceProvider, Tenant, VerifyMode
+from m2m_pipeline.domain.accounts import DriftPolicy, ServiceProvider, Tenant, VerifyMode
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES
 
 _PROVIDER_COLUMNS = (
-    "id, tenant_id, name, integration_type, base_url, calls_per_second, in_flight, verify, writes_enabled"
+    "id, tenant_id, name, integration_type, base_url, calls_per_second, in_flight, verify, writes_enabled, drift"
 )
 
 
@@ -23,6 +23,7 @@ def _provider(row: Row[tuple[object, ...]]) -> ServiceProvider:
         in_flight=row.in_flight,
         verify=VerifyMode(row.verify),
         writes_enabled=row.writes_enabled,
+        drift=DriftPolicy(row.drift),
     )
 
 
@@ -100,6 +101,20 @@ def list_unsettled(connection: Connection) -> Sequence[ServiceProvider]:
     return [_provider(row) for row in rows]
 
 
+def list_with_credential(connection: Connection) -> Sequence[ServiceProvider]:
+    """The service providers, of all tenants, whose carrier can be asked."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT {_PROVIDER_COLUMNS} FROM m2m.service_provider p
+            WHERE EXISTS (SELECT 1 FROM m2m.carrier_credential k WHERE k.service_provider_id = p.id)
+            ORDER BY id
+            """
+        )
+    )
+    return [_provider(row) for row in rows]
+
+
 def insert_provider(connection: Connection, tenant_id: int, name: str, integration_type: str, base_url: str) -> int:
     """Add a service provider with the default limits (writes disabled); its id."""
     return connection.execute(
@@ -121,7 +136,7 @@ def update_provider(connection: Connection, provider: ServiceProvider) -> None:
             UPDATE m2m.service_provider
             SET integration_type = :integration_type, base_url = :base_url, calls_per_second =
                 :calls_per_second, in_flight = :in_flight, verify = :verify, writes_enabled = :writes_enabled,
-                updated_at = clock_timestamp()
+                drift = :drift, updated_at = clock_timestamp()
             WHERE id = :id AND tenant_id = :tenant
             """
         ),
@@ -134,6 +149,7 @@ def update_provider(connection: Connection, provider: ServiceProvider) -> None:
             "in_flight": provider.in_flight,
             "verify": provider.verify.value,
             "writes_enabled": provider.writes_enabled,
+            "drift": provider.drift.value,
         },
     )
 

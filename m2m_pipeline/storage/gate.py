@@ -82,6 +82,21 @@ def read(connection: Connection, account: str) -> SeenGate | None:
     return SeenGate(_gate(row), float(row.now), row.in_flight) if row else None
 
 
+def change_is_under_way(connection: Connection, base_url: str, username: str) -> bool:
+    """Whether a bulk change is being worked on at this carrier account, whoever's it is."""
+    return connection.execute(
+        text(
+            """
+            SELECT EXISTS (SELECT 1 FROM m2m.bulk_change b
+                JOIN m2m.service_provider p ON p.id = b.service_provider_id
+                JOIN m2m.carrier_credential k ON k.service_provider_id = p.id
+                WHERE b.status = 'PROCESSING' AND p.base_url = :base_url AND k.username = :username)
+            """
+        ),
+        {"base_url": base_url, "username": username},
+    ).scalar_one()
+
+
 def store(connection: Connection, account: str, gate: Gate, holder: str = "", grant: Grant | None = None) -> list[int]:
     """Write the account's gate back, and count the calls that `holder` is granted as in flight; their ids."""
     calls = grant.calls if grant else 0

@@ -12,7 +12,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from m2m_pipeline.domain.accounts import VerifyMode
+from m2m_pipeline.domain.accounts import DriftPolicy, VerifyMode
 from m2m_pipeline.storage.schema.base import NOW, Base, one_of, within_tenant
 
 
@@ -36,6 +36,7 @@ class ServiceProvider(Base):
         CheckConstraint("calls_per_second > 0", "calls_per_second"),
         CheckConstraint("in_flight > 0", "in_flight"),
         CheckConstraint(one_of("verify", VerifyMode), "verify"),
+        CheckConstraint(one_of("drift", DriftPolicy), "drift"),
     )
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     tenant_id: Mapped[int] = mapped_column(ForeignKey(Tenant.id))
@@ -46,6 +47,7 @@ class ServiceProvider(Base):
     in_flight: Mapped[int] = mapped_column(server_default=text("1"))
     verify: Mapped[str] = mapped_column(server_default=text("'pages'"))
     writes_enabled: Mapped[bool] = mapped_column(server_default=text("false"))
+    drift: Mapped[str] = mapped_column(server_default=text("'report'"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 

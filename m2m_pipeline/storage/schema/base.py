@@ -1,5 +1,6 @@
 """What all tables share."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
@@ -7,13 +8,11 @@ from sqlalchemy import BigInteger, Double, ForeignKeyConstraint, MetaData, Text,
 from sqlalchemy.dialects.postgresql import JSONB, TIMESTAMP
 from sqlalchemy.orm import DeclarativeBase
 
-from m2m_pipeline.domain.status import DeviceStatus
-
 SCHEMA = "m2m"
 NOW = text("clock_timestamp()")
 
 
-def one_of(column: str, values: type[StrEnum] | frozenset[DeviceStatus]) -> str:
+def one_of(column: str, values: Iterable[StrEnum]) -> str:
     """`column IN ('A', 'B')` for a constraint or a partial index."""
     return f"{column} IN ({', '.join(repr(value.value) for value in sorted(values))})"
 

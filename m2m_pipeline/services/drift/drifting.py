@@ -1,0 +1,151 @@
+"""The search for drift, one provider at a time."""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from m2m_pipeline.domain.accounts import Credential, ServiceProvider
+from m2m_pipeline.domain.drift import CAUSES, DriftCause
+from m2m_pipeline.domain.passes import Pass, PassSummary
+from m2m_pipeline.services.accounts import CarrierCallFailedError
+from m2m_pipeline.services.drift.checking import check
+from m2m_pipeline.services.drift.desk import Desk
+from m2m_pipeline.services.drift.listing import begin, read_list
+from m2m_pipeline.services.drift.turns import Turns
+from m2m_pipeline.services.execution.access import Denied
+from m2m_pipeline.services.execution.running import run
+from m2m_pipeline.services.execution.sessions import Sessions
+from m2m_pipeline.services.paced import CarrierDoor
+from m2m_pipeline.storage import accounts, differences, drift, passes
+from m2m_pipeline.storage.database import Database, retrying_transient
+
+MOST_AGE_HOURS = 24
+"""An interrupted pass that is older starts anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriftSettings:
+    """`share` of the account's rate beside bulk changes; `full_every_hours` the whole list is read."""
+
+    share: float
+    full_every_hours: float
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one call came to. `counts` are the provider's devices that differ now, by cause.
+
+    `summary` is None where there was no pass to work on, `stopped` says why it is not done.
+    """
+
+    provider: str
+    counts: Mapping[DriftCause, int]
+    summary: PassSummary | None = None
+    resolved: int = 0
+    stopped: str | None = None
+
+    @property
+    def drifted(self) -> int:
+        """Devices whose difference is drift, not something under way."""
+        return sum(count for cause, count in self.counts.items() if CAUSES[cause].is_drift)
+
+
+class Drifting:
+    """What the schedule, the command line and the catalog call."""
+
+    def __init__(self, database: Database, sessions: Sessions, door: CarrierDoor, settings: DriftSettings) -> None:
+        self._database = database
+        self._sessions = sessions
+        self._door = door
+        self._settings = settings
+
+    def providers(self) -> Sequence[ServiceProvider]:
+        """The service providers, of all tenants, that can be asked: those with a credential."""
+        with self._database.begin() as tx:
+            return accounts.list_with_credential(tx)
+
+    def find(self, provider: ServiceProvider, *, full: bool = False) -> Found:
+        """Compare the provider's inventory with the carrier's; by what was modified since the last pass, or in `full`.
+
+        An interrupted pass is gone on with. Safe beside runs and other calls: each pass is one process's at a time.
+
+        Raises:
+            PassLostError: another process took over; what was known before is committed.
+
+        """
+        credential = self._sessions.credential(provider)
+        if isinstance(credential, Denied):
+            return self._nothing(provider, str(credential))
+        work = self._take(provider, full=full)
+        if work is None:
+            return self._nothing(provider, "Another process works on a pass of this provider. Nothing was done.")
+        return run(self._work(provider, credential, work))
+
+    def counts(self, provider: ServiceProvider) -> Mapping[DriftCause, int]:
+        """The provider's devices that differ now, by cause."""
+        with self._database.begin() as tx:
+            return drift.count_open(tx, provider.id)
+
+    def rows(self, provider: ServiceProvider) -> Iterator[tuple[str, ...]]:
+        """One tuple of words for each device that differs, as `DRIFT_COLUMNS` names them; '' for none."""
+        with self._database.begin() as tx:
+            yield from drift.each_open(tx, provider.id)
+
+    async def _work(self, provider: ServiceProvider, credential: Credential, work: Pass) -> Found:
+        carrier = self._door.open(provider, credential)
+        turns = Turns(self._database, provider, credential, self._settings.share)
+        desk = Desk(self._database, carrier, turns, self._sessions.lease_seconds, work)
+        stopped, resolved = None, 0
+        try:
+            if work.begun_at is None:
+                await begin(desk, None if work.full else await desk.look(_watermark))
+            await read_list(desk)
+            await check(desk)
+            resolved = self._finish(desk)
+        except CarrierCallFailedError as error:
+            stopped = f"{error} The next pass goes on from here."
+        finally:
+            try:
+                self._release(desk)
+            finally:
+                await carrier.close()
+        with self._database.begin() as tx:
+            return Found(
+                provider.name, drift.count_open(tx, provider.id), passes.find_summary(tx, work.id), resolved, stopped
+            )
+
+    @retrying_transient
+    def _take(self, provider: ServiceProvider, *, full: bool) -> Pass | None:
+        owner = f"reconcile-{secrets.token_hex(6)}"
+        seconds = self._sessions.lease_seconds
+        with self._database.begin() as tx:
+            passes.abandon_unfit(tx, provider, MOST_AGE_HOURS, full=full)
+            full = full or passes.full_is_due(tx, provider.id, self._settings.full_every_hours)
+            return passes.claim(tx, provider, owner, seconds) or passes.start(tx, provider, owner, seconds, full=full)
+
+    @retrying_transient
+    def _finish(self, desk: Desk) -> int:
+        """Close what is over and end the pass; how many records were closed."""
+        with self._database.begin() as tx:
+            resolved = drift.resolve(tx, desk.work)
+            counts = {
+                cause.value: count for cause, count in drift.count_open(tx, desk.work.service_provider_id).items()
+            }
+            unchecked = differences.count_candidates(tx, desk.work)
+            passes.finish(tx, desk.work, counts, unchecked, desk.carrier.pacer.take_calls())
+        return resolved
+
+    def _release(self, desk: Desk) -> None:
+        with self._database.begin() as tx:
+            passes.release(tx, desk.work, desk.carrier.pacer.take_calls())
+
+    def _nothing(self, provider: ServiceProvider, why: str) -> Found:
+        with self._database.begin() as tx:
+            return Found(provider.name, drift.count_open(tx, provider.id), stopped=why)
+
+
+def _watermark(connection: Connection, work: Pass) -> datetime | None:
+    return passes.watermark(connection, work.service_provider_id)

@@ -1,0 +1,40 @@
+"""Keeps reconciliation out of the way of bulk changes that use the same carrier account."""
+
+import asyncio
+
+from m2m_pipeline.domain.accounts import Credential, ServiceProvider, account_key
+from m2m_pipeline.domain.budget import Limits, pace
+from m2m_pipeline.storage import gate
+from m2m_pipeline.storage.database import Database, retrying_transient
+
+
+class Turns:
+    """One call after the other; beside a running bulk change no more of them than a share of the account's rate.
+
+    The budget gives each of two runs half of the turns, which is too much for work that can wait.
+    """
+
+    def __init__(self, database: Database, provider: ServiceProvider, credential: Credential, share: float) -> None:
+        self._database = database
+        self._provider = provider
+        self._username = credential.username
+        self._share = share
+        self._last = float("-inf")
+
+    async def take(self) -> None:
+        """Wait until reconciliation may call again."""
+        rate = await asyncio.to_thread(self._rate_beside_changes)
+        clock = asyncio.get_running_loop().time
+        if rate is not None:
+            await asyncio.sleep(self._last + 1 / (rate * self._share) - clock())
+        self._last = clock()
+
+    @retrying_transient
+    def _rate_beside_changes(self) -> float | None:
+        """The account's rate now, calls/s, where a bulk change uses it too."""
+        with self._database.begin() as tx:
+            if not gate.change_is_under_way(tx, self._provider.base_url, self._username):
+                return None
+            seen = gate.read(tx, account_key(self._provider.base_url, self._username))
+        limits = Limits(self._provider.calls_per_second, self._provider.in_flight)
+        return pace(seen.gate, limits, seen.now) if seen else limits.calls_per_second
