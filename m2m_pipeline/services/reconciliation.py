@@ -4,20 +4,25 @@ Nothing is ever sent from here: a change that was not made is reported, not repe
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
 
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
 from m2m_pipeline.domain.attempt import Attempt
+from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied
-from m2m_pipeline.services.execution.readback import read_back
+from m2m_pipeline.services.execution.readback import peek, settle
 from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.sessions import Sessions
 from m2m_pipeline.services.execution.workbench import Workbench
-from m2m_pipeline.services.reporting import ResultDocument
-from m2m_pipeline.storage import accounts, device_changes, leases, tallies
+from m2m_pipeline.services.reporting import ResultDocument, fold
+from m2m_pipeline.storage import accounts, bulk_changes, device_changes, leases, tallies
 from m2m_pipeline.storage.database import Database
+
+EARLIEST_DAY = timedelta(hours=14)
+"""So long before it does in UTC, a day begins in the earliest time zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,26 +66,42 @@ class Reconciliation:
         last = 0
         while attempt := self._next(provider, owner, last):
             last = attempt.bulk_change_id
-            documents.append(self._settle_one(provider, credential, attempt))
+            document = self._settle_one(provider, credential, attempt)
+            documents += [document] if document else []
         after = self._count_unsettled(provider)
         return Reconciled(provider.name, before - after, after, documents)
 
-    def _settle_one(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> ResultDocument:
+    def _settle_one(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> ResultDocument | None:
+        """Settle one bulk change; its end told anew, or None where nothing has moved and there is nothing to tell."""
+        before = self._counts(attempt)
         run(self._read_back(provider, credential, attempt))
         unverified = provider.verify is VerifyMode.NONE
         amop.update_amop(self._database, attempt, None, unverified=unverified)
-        return finish.finish_again(self._database, attempt)
+        if self._counts(attempt) != before:
+            return finish.finish_again(self._database, attempt)
+        with self._database.begin() as tx:
+            leases.release(tx, attempt.owner)
+        return None
 
     async def _read_back(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> None:
         with self._database.begin() as tx:
             work = device_changes.load_unknown(tx, attempt.bulk_change_id)
+            due = device_changes.load_just_due(tx, attempt.bulk_change_id)
         session = self._sessions.open(attempt, provider, credential)
-        bench = Workbench(session, {device.id: device for device in work})
+        bench = Workbench(session, {device.id: device for device in (*work, *due)})
+        midnight = datetime.combine(datetime.now(UTC), time(), UTC)
         try:
             async with session.lease.kept(), bench.committing():
-                await read_back(bench, work, over=True)
+                await settle(bench, provider.verify, work)
+                await peek(bench, provider.verify, due, midnight - EARLIEST_DAY)
         finally:
             await session.close()
+
+    def _counts(self, attempt: Attempt) -> Mapping[DeviceStatus, int]:
+        with self._database.begin() as tx:
+            change = bulk_changes.find(tx, attempt.bulk_change_id)
+            assert change is not None
+            return fold(tx, change).counts
 
     def _next(self, provider: ServiceProvider, owner: str, after: int) -> Attempt | None:
         with self._database.begin() as tx:

@@ -74,17 +74,26 @@ def load_work(connection: Connection, bulk_change_id: int, batch: int) -> Sequen
     return [_work(row) for row in rows]
 
 
+# The change was sent before the day from which it is to hold: until then nothing of it can be seen.
+DATED = "coalesce(b.effective_date > CAST(c.sent_at AS date), false)"
+
+
 def load_unknown(connection: Connection, bulk_change_id: int) -> Sequence[DeviceWork]:
-    """The devices of an ended bulk change whose outcome is to be learned; a scheduled one once its date has come."""
+    """The devices of an ended bulk change whose outcome is to be learned; dated ones once their day is over in UTC.
+
+    By then it has begun wherever the carrier is: a device that still shows its old plan is not going to change.
+    """
+    return _load(connection, bulk_change_id, f"NOT {DATED} OR b.effective_date < CAST(clock_timestamp() AS date)")
+
+
+def load_just_due(connection: Connection, bulk_change_id: int) -> Sequence[DeviceWork]:
+    """The devices whose day has come in UTC, and may have come at the carrier."""
+    return _load(connection, bulk_change_id, f"{DATED} AND b.effective_date = CAST(clock_timestamp() AS date)")
+
+
+def _load(connection: Connection, bulk_change_id: int, condition: str) -> Sequence[DeviceWork]:
     rows = connection.execute(
-        text(
-            f"""
-            {_WORK} AND c.status = 'UNCONFIRMED' AND (c.reason IS DISTINCT FROM 'SCHEDULED' OR
-                b.effective_date <= CAST(clock_timestamp() AS date))
-            ORDER BY c.row_number
-            """
-        ),
-        {"id": bulk_change_id},
+        text(f"{_WORK} AND c.status = 'UNCONFIRMED' AND ({condition}) ORDER BY c.row_number"), {"id": bulk_change_id}
     )
     return [_work(row) for row in rows]
 

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES
+from m2m_pipeline.storage.device_changes import DATED
 from m2m_pipeline.storage.overlaps import HAS_TO_WAIT
 
 
@@ -61,18 +62,19 @@ def claim_unsettled(
 ) -> Attempt | None:
     """Take the lease of the provider's next ended bulk change (by id, beyond `after`) with devices to be settled.
 
-    None where there is no other. One that somebody else is settling is passed over.
+    None where there is no other. One that somebody else is settling is passed over, and one whose day has not come.
     """
     row = connection.execute(
         text(
-            """
+            f"""
             UPDATE m2m.bulk_change
             SET lease_token = lease_token + 1, lease_owner = :owner,
                 lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
             WHERE id = (SELECT b.id FROM m2m.bulk_change b WHERE b.service_provider_id = :provider AND b.id > :after
                 AND b.status = ANY(:ended) AND (b.lease_owner IS NULL OR b.lease_expires_at < clock_timestamp())
-                AND EXISTS (SELECT 1 FROM m2m.device_change c WHERE c.bulk_change_id = b.id
-                AND c.status = ANY(:open)) ORDER BY b.id LIMIT 1 FOR UPDATE SKIP LOCKED)
+                AND EXISTS (SELECT 1 FROM m2m.device_change c WHERE c.bulk_change_id = b.id AND c.status = ANY(:open)
+                AND NOT (c.status = 'UNCONFIRMED' AND {DATED} AND b.effective_date > CAST(clock_timestamp() AS date)))
+                ORDER BY b.id LIMIT 1 FOR UPDATE SKIP LOCKED)
             RETURNING id, tenant_id, lease_token
             """
         ),

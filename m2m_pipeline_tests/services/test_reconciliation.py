@@ -1,5 +1,7 @@
 """What ended unknown is settled later: by asking, never by sending."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from m2m_pipeline.simulator.documents import Drift
@@ -107,3 +109,81 @@ def test_an_amop_update_that_failed_is_driven_to_its_end(make_world: MakeWorld) 
 
     assert (done.settled, done.unknown) == (3, 0)
     assert world.sql("SELECT DISTINCT rate_plan FROM m2m.device") == [(NEW,)]
+
+
+def test_many_unknown_outcomes_are_settled_by_list_pages(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=8, patience=0.2, in_flight=20))
+    bulk_change_id = world.submit(batch_size=8).bulk_change_id
+    (batch,) = world.prepare(bulk_change_id)
+    world.trouble(Rule(name="error500_applied", methods=frozenset({"PUT"})))
+    world.trouble(Rule(name="outage", methods=frozenset({"GET"})))
+    world.drive(batch)
+    world.services.execution.finalize(bulk_change_id, "run-1")
+    world.control.stop_all()
+    before = len(world.control.calls())
+
+    assert world.settle() == 0
+    assert len(world.control.calls()) - before <= 5
+    invariants.check_all(world.evidence(bulk_change_id))
+
+
+def scheduled(world: World, day: str, sent: str) -> int:
+    """A change that the carrier took for `day`, as it is left to reconciliation (SQL dates, relative to today)."""
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date().isoformat()
+    document, _ = world.submit_and_run(effective_date=tomorrow)
+    assert document.counts == {"UNCONFIRMED": 3}
+    world.sql(f"UPDATE m2m.bulk_change SET effective_date = current_date + ({day})")
+    world.sql(f"UPDATE m2m.device_change SET sent_at = now() + interval '{sent}'")
+    return document.id
+
+
+def test_a_change_for_a_day_to_come_is_left_alone_and_its_end_is_not_told_again(world: World) -> None:
+    bulk_change_id = scheduled(world, "1", "0 days")
+    # Unknown as well whether the carrier took it at all: the old plan says nothing before the day.
+    world.sql("UPDATE m2m.device_change SET reason = 'OUTCOME_UNKNOWN' WHERE row_number = 1")
+    calls = len(world.control.calls())
+
+    done = world.services.reconciliation.settle(world.provider)
+
+    assert (done.settled, done.unknown, list(done.bulk_changes)) == (0, 3, [])
+    assert len(world.control.calls()) == calls
+    assert [e.outcome for e in world.evidence(bulk_change_id).audit if e.kind == "BULK_CHANGE_ENDED"] == ["PARTIAL"]
+
+
+def test_on_its_day_a_scheduled_change_is_confirmed_as_soon_as_it_shows_and_not_given_up(world: World) -> None:
+    """The day begins at the carrier when it begins there, not in UTC."""
+    bulk_change_id = scheduled(world, "0", "-1 days")
+    world.control.drift(world.iccids[0], Drift(rate_plan=NEW))
+
+    done = world.services.reconciliation.settle(world.provider)
+
+    assert (done.settled, done.unknown) == (1, 2)
+    assert set(world.evidence(bulk_change_id).statuses().values()) == {"PROCESSED", "UNCONFIRMED"}
+
+    for iccid in world.iccids[1:]:
+        world.control.drift(iccid, Drift(rate_plan=NEW))
+    assert world.settle() == 0
+    invariants.check_all(world.evidence(bulk_change_id))
+
+
+def test_after_its_day_a_scheduled_change_that_does_not_show_was_not_made(world: World) -> None:
+    bulk_change_id = scheduled(world, "-1", "-2 days")
+
+    (document,) = world.services.reconciliation.settle(world.provider).bulk_changes
+
+    assert document.counts == {"REFUSED": 3}
+    invariants.check_all(world.evidence(bulk_change_id))
+
+
+def test_what_was_applied_before_amop_was_told_is_told(world: World) -> None:
+    """However a device of an ended change came to be APPLIED: AMOP follows, the audit says so, the end is told anew."""
+    bulk_change_id = end_unknown(world, applied=True)
+    world.sql("UPDATE m2m.device_change SET status = 'APPLIED', verified_at = now(), reason = NULL")
+
+    (document,) = world.services.reconciliation.settle(world.provider).bulk_changes
+
+    assert document.status == "PROCESSED"
+    evidence = world.evidence(bulk_change_id)
+    assert {entry.outcome for entry in evidence.audit if entry.kind == "AMOP_UPDATE"} == {"PROCESSED"}
+    assert evidence.bulk.result
+    assert evidence.bulk.result["status"] == "PROCESSED"

@@ -36,6 +36,25 @@ async def read_back(bench: Workbench, devices: Sequence[DeviceWork], *, over: bo
     await bench.commit()
 
 
+async def settle(bench: Workbench, mode: VerifyMode, devices: Sequence[DeviceWork]) -> None:
+    """Learn what became of devices of an ended bulk change: those that the list confirms are not read alone."""
+    sent = [device.sent_at for device in devices if device.sent_at]
+    if sent and mode is not VerifyMode.EACH and len(devices) >= PAGES_WORTH_IT:
+        devices = await _confirm_by_pages(bench, devices, min(sent))
+    await read_back(bench, devices, over=True)
+
+
+async def peek(bench: Workbench, mode: VerifyMode, devices: Sequence[DeviceWork], since: datetime) -> None:
+    """Confirm devices that show their new plan already, modified `since` a moment; the others stay as they are."""
+    if mode is not VerifyMode.EACH and len(devices) >= PAGES_WORTH_IT:
+        devices = await _confirm_by_pages(bench, devices, since)
+    readings = await asyncio.gather(*(bench.session.carrier.read_device(device.iccid) for device in devices))
+    for device, reading in zip(devices, readings, strict=True):
+        if isinstance(reading, DeviceReading) and reading.shows(device.rate_plan, device.communication_plan):
+            _decide(bench, device, reading, settled=False)
+    await bench.commit()
+
+
 async def confirm(bench: Workbench, mode: VerifyMode, applied: Sequence[DeviceWork]) -> None:
     """Turn the carrier's claims into knowledge, in the provider's way."""
     for device in applied:
@@ -44,17 +63,16 @@ async def confirm(bench: Workbench, mode: VerifyMode, applied: Sequence[DeviceWo
     # A 202 is not even a claim: it is asked about in every mode.
     claimed = [d for d in applied if d.effective_date is None and (mode is not VerifyMode.NONE or d.only_accepted)]
     if mode is VerifyMode.PAGES and len(claimed) >= PAGES_WORTH_IT:
-        claimed = await _confirm_by_pages(bench, claimed)
+        claimed = await _confirm_by_pages(bench, claimed, min(device.sent_at for device in claimed if device.sent_at))
     await read_back(bench, claimed)
 
 
-async def _confirm_by_pages(bench: Workbench, claimed: Sequence[DeviceWork]) -> list[DeviceWork]:
-    """Confirm what the device list shows on its new plan; the devices that must be read alone.
+async def _confirm_by_pages(bench: Workbench, claimed: Sequence[DeviceWork], first_call: datetime) -> list[DeviceWork]:
+    """Confirm what the device list since `first_call` shows on its new plan; the devices that must be read alone.
 
     A list page only ever confirms. A device that it shows otherwise may have moved between two pages: it is read.
     """
     left = {device.iccid: device for device in claimed}
-    first_call = min(device.sent_at for device in claimed if device.sent_at)
     ahead = bench.session.carrier.clock_ahead  # read once: pages fit together only from the same moment on
     for since in (first_call + ahead - NARROW, first_call + min(ahead, timedelta(0)) - WIDE):
         await _confirm_since(bench, since, left)
