@@ -43,16 +43,22 @@ def set_provider(
     verify: Annotated[
         str | None, typer.Option(help="Confirm changes by list `pages`, `each` device, or `none`.")
     ] = None,
+    drift: Annotated[
+        str | None,
+        typer.Option(help="When the carrier shows another plan: `report`, `follow` it, or `propose` a way back."),
+    ] = None,
     writes: Annotated[bool | None, typer.Option("--writes/--no-writes", help="May changes be sent?")] = None,
     tenant: Tenant = "default",
 ) -> None:
     """Add a carrier account, or change what is named. The key is never given on the command line."""
     from m2m_pipeline.carriers.registry import canonical_integration, checked_base_url
-    from m2m_pipeline.domain.accounts import VerifyMode
+    from m2m_pipeline.domain.accounts import DriftPolicy, VerifyMode
     from m2m_pipeline.services.accounts import ProviderSettings
 
     if verify is not None and verify not in set(VerifyMode):
         raise typer.BadParameter(f"must be one of {', '.join(VerifyMode)}", param_hint="--verify")
+    if drift is not None and drift not in set(DriftPolicy):
+        raise typer.BadParameter(f"must be one of {', '.join(DriftPolicy)}", param_hint="--drift")
     settings = ProviderSettings(
         integration_type=canonical_integration(integration) if integration else None,
         base_url=checked_base_url(base_url) if base_url else None,
@@ -62,6 +68,7 @@ def set_provider(
         in_flight=in_flight,
         verify=VerifyMode(verify) if verify else None,
         writes_enabled=writes,
+        drift=DriftPolicy(drift) if drift else None,
     )
     with application() as services:
         provider = services.accounts.configure(tenant, name, settings, actor())

@@ -43,7 +43,7 @@ def reconcile(
         print(json.dumps({**_settled(settled), "drift": _found(found)}))
     else:
         print("\n".join(_lines(settled, found)))
-        for trouble in filter(None, (settled.denied, found.stopped)):
+        for trouble in filter(None, (settled.denied, found.stopped, *found.repaired.problems)):
             print(trouble, file=sys.stderr)
     raise typer.Exit(NOT_ALL_KNOWN if settled.unknown or found.stopped else 0)
 
@@ -89,6 +89,9 @@ def _found(found: "Found") -> dict[str, object]:
         "devices": found.drifted,
         "by_cause": found.counts,
         "resolved": found.resolved,
+        "followed": found.repaired.followed,
+        "proposed": found.repaired.proposed,
+        "problems": found.repaired.problems,
         "stopped": found.stopped,
     }
     if summary := found.summary:
@@ -112,4 +115,9 @@ def _lines(settled: "Reconciled", found: "Found") -> list[str]:
             f"{found.drifted} devices have drifted ({kind}: {summary.listed} listed, {summary.checked} read alone, "
             f"{summary.unchecked} left for the next pass; {summary.carrier_calls} calls), {found.resolved} are over"
         )
+    if found.repaired.followed:
+        lines.append(f"AMOP has followed the carrier in {found.repaired.followed} devices")
+    lines += [
+        f"Bulk change {id_} back to AMOP's plan waits: `m2m process {id_}` sends it" for id_ in found.repaired.proposed
+    ]
     return lines + [f"{count:>7}  {CAUSES[cause].title}" for cause, count in found.counts.items()]

@@ -54,6 +54,12 @@ CAUSES: Mapping[DriftCause, Cause] = {
     ),
 }
 
+FOLLOWED = frozenset({DriftCause.MADE_OUTSIDE, DriftCause.PLAN_UNKNOWN, DriftCause.DEVICE_NEW})
+"""What AMOP takes over under the policy `follow`. A device that is gone is never removed: a person decides."""
+
+MOVED_BACK = frozenset({DriftCause.MADE_OUTSIDE, DriftCause.PLAN_UNKNOWN})
+"""For what the policy `propose` prepares a bulk change."""
+
 
 class Resolution(StrEnum):
     """How a difference went away."""

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
+from m2m_pipeline.domain.accounts import Credential, DriftPolicy, ServiceProvider, VerifyMode
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.carrier import DeviceReading, UnsupportedIntegrationError
 from m2m_pipeline.domain.outcome import Refused, Unreachable
@@ -44,6 +44,7 @@ class ProviderSettings:
     in_flight: int | None = None
     verify: VerifyMode | None = None
     writes_enabled: bool | None = None
+    drift: DriftPolicy | None = None
 
 
 class Accounts:
@@ -174,7 +175,7 @@ class Accounts:
 
 
 def _given(settings: ProviderSettings) -> dict[str, object]:
-    fields = ("integration_type", "base_url", "calls_per_second", "in_flight", "verify", "writes_enabled")
+    fields = ("integration_type", "base_url", "calls_per_second", "in_flight", "verify", "writes_enabled", "drift")
     return {name: value for name in fields if (value := getattr(settings, name)) is not None}
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, text
 
+from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.change import Step
@@ -104,6 +105,27 @@ def write_steps(connection: Connection, attempt: Attempt, steps: Sequence[Step])
             "http_status": [step.http_status for step in told],
             "carrier_code": [step.carrier_code for step in told],
             "attempts": [step.attempts for step in told],
+        },
+    )
+
+
+def write_repaired(connection: Connection, provider: ServiceProvider, actor: str, drift_ids: Sequence[int]) -> None:
+    """One entry for each device of which AMOP has taken over what the carrier shows."""
+    connection.execute(
+        text(
+            """
+            INSERT INTO m2m.audit_entry (tenant_id, kind, actor, service_provider_id, iccid, old_rate_plan,
+                new_rate_plan, outcome, message)
+            SELECT tenant_id, :kind, :actor, service_provider_id, iccid, amop_rate_plan, carrier_rate_plan,
+                'AMOP_FOLLOWED', 'Drift, ' || cause || ', seen first at ' || first_seen_at || '.'
+            FROM m2m.drift WHERE id = ANY(:ids) AND service_provider_id = :provider ORDER BY iccid
+            """
+        ),
+        {
+            "kind": AuditKind.DRIFT_REPAIRED.value,
+            "actor": actor,
+            "provider": provider.id,
+            "ids": list(drift_ids),
         },
     )
 

@@ -31,13 +31,21 @@ _NEEDS_NO_CALL = (
 
 
 def fill_details(connection: Connection, bulk_change_id: int) -> None:
-    """Write the old plan of each device from the inventory, as it is before anything is sent. Idempotent."""
+    """Write the old plan of each device, as it is before anything is sent. Idempotent.
+
+    It is AMOP's, unless reconciliation has found the device on another plan at the carrier than AMOP shows and than is
+    asked for: a change back to AMOP's plan has something to do.
+    """
     connection.execute(
         text(
             """
             UPDATE m2m.device_change c
-            SET old_rate_plan = d.rate_plan, old_communication_plan = d.communication_plan, device_id = d.id
-            FROM m2m.device d
+            SET old_rate_plan = coalesce(r.carrier_rate_plan, d.rate_plan), device_id = d.id,
+                old_communication_plan = coalesce(r.carrier_communication_plan, d.communication_plan)
+            FROM m2m.device d JOIN m2m.bulk_change b ON b.id = :id
+            LEFT JOIN m2m.drift r ON r.service_provider_id = d.service_provider_id AND r.iccid = d.iccid
+                AND r.resolved_at IS NULL AND NOT (r.carrier_rate_plan = b.rate_plan
+                AND coalesce(b.communication_plan = r.carrier_communication_plan, true))
             WHERE c.bulk_change_id = :id AND c.status = 'PENDING' AND c.attempts = 0 AND d.service_provider_id =
                 c.service_provider_id AND d.iccid = c.iccid
             """

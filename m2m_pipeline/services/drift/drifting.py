@@ -14,11 +14,13 @@ from m2m_pipeline.services.accounts import CarrierCallFailedError
 from m2m_pipeline.services.drift.checking import check
 from m2m_pipeline.services.drift.desk import Desk
 from m2m_pipeline.services.drift.listing import begin, read_list
+from m2m_pipeline.services.drift.repair import NOTHING, Repaired, repair
 from m2m_pipeline.services.drift.turns import Turns
 from m2m_pipeline.services.execution.access import Denied
 from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.sessions import Sessions
 from m2m_pipeline.services.paced import CarrierDoor
+from m2m_pipeline.services.submission import Submission
 from m2m_pipeline.storage import accounts, differences, drift, passes
 from m2m_pipeline.storage.database import Database, retrying_transient
 
@@ -45,6 +47,7 @@ class Found:
     counts: Mapping[DriftCause, int]
     summary: PassSummary | None = None
     resolved: int = 0
+    repaired: Repaired = NOTHING
     stopped: str | None = None
 
     @property
@@ -56,10 +59,18 @@ class Found:
 class Drifting:
     """What the schedule, the command line and the catalog call."""
 
-    def __init__(self, database: Database, sessions: Sessions, door: CarrierDoor, settings: DriftSettings) -> None:
+    def __init__(
+        self,
+        database: Database,
+        sessions: Sessions,
+        door: CarrierDoor,
+        submission: Submission,
+        settings: DriftSettings,
+    ) -> None:
         self._database = database
         self._sessions = sessions
         self._door = door
+        self._submission = submission
         self._settings = settings
 
     def providers(self) -> Sequence[ServiceProvider]:
@@ -70,7 +81,8 @@ class Drifting:
     def find(self, provider: ServiceProvider, *, full: bool = False) -> Found:
         """Compare the provider's inventory with the carrier's; by what was modified since the last pass, or in `full`.
 
-        An interrupted pass is gone on with. Safe beside runs and other calls: each pass is one process's at a time.
+        An interrupted pass is gone on with; at the end of one, the provider's policy says what is done about drift.
+        Safe beside runs and other calls: each pass is one process's at a time.
 
         Raises:
             PassLostError: another process took over; what was known before is committed.
@@ -82,7 +94,11 @@ class Drifting:
         work = self._take(provider, full=full)
         if work is None:
             return self._nothing(provider, "Another process works on a pass of this provider. Nothing was done.")
-        return run(self._work(provider, credential, work))
+        resolved, stopped = run(self._work(provider, credential, work))
+        repaired = NOTHING if stopped else repair(self._database, self._submission, provider)
+        with self._database.begin() as tx:
+            counts, summary = drift.count_open(tx, provider.id), passes.find_summary(tx, work.id)
+        return Found(provider.name, counts, summary, resolved, repaired, stopped)
 
     def counts(self, provider: ServiceProvider) -> Mapping[DriftCause, int]:
         """The provider's devices that differ now, by cause."""
@@ -94,7 +110,8 @@ class Drifting:
         with self._database.begin() as tx:
             yield from drift.each_open(tx, provider.id)
 
-    async def _work(self, provider: ServiceProvider, credential: Credential, work: Pass) -> Found:
+    async def _work(self, provider: ServiceProvider, credential: Credential, work: Pass) -> tuple[int, str | None]:
+        """Bring the pass to its end; how many records were closed, and what stopped it."""
         carrier = self._door.open(provider, credential)
         turns = Turns(self._database, provider, credential, self._settings.share)
         desk = Desk(self._database, carrier, turns, self._sessions.lease_seconds, work)
@@ -112,10 +129,7 @@ class Drifting:
                 self._release(desk)
             finally:
                 await carrier.close()
-        with self._database.begin() as tx:
-            return Found(
-                provider.name, drift.count_open(tx, provider.id), passes.find_summary(tx, work.id), resolved, stopped
-            )
+        return resolved, stopped
 
     @retrying_transient
     def _take(self, provider: ServiceProvider, *, full: bool) -> Pass | None:

@@ -1,0 +1,120 @@
+"""What is done about drift is the provider's policy, and never more than that."""
+
+from dataclasses import replace
+
+import pytest
+
+from m2m_pipeline.domain.accounts import DriftPolicy
+from m2m_pipeline.domain.drift import DriftCause
+from m2m_pipeline.services.accounts import ProviderSettings
+from m2m_pipeline.services.drift.drifting import Found
+from m2m_pipeline.simulator.documents import Drift
+from m2m_pipeline_tests.services.conftest import MakeWorld
+from m2m_pipeline_tests.services.planting import found, plant
+from m2m_pipeline_tests.world import COMM_NEW, NEW, OLD, TENANT, THIRD, Options, World
+
+pytestmark = pytest.mark.usefixtures("quick_reads")
+
+
+@pytest.fixture
+def world(make_world: MakeWorld) -> World:
+    return make_world(Options(devices=20))
+
+
+def find(world: World, policy: DriftPolicy) -> Found:
+    provider = world.services.accounts.configure(TENANT, "att", ProviderSettings(drift=policy), "test")
+    done = world.services.drifting.find(provider, full=True)
+    assert done.stopped is None
+    return done
+
+
+def plans(world: World) -> list[tuple[object, ...]]:
+    return world.sql("SELECT iccid, rate_plan, communication_plan FROM m2m.device ORDER BY iccid")
+
+
+def test_by_default_drift_is_reported_and_nothing_else(world: World) -> None:
+    plant(world, 2)
+    before, changes = plans(world), world.count("bulk_change")
+
+    done = find(world, world.provider.drift)
+
+    assert world.provider.drift is DriftPolicy.REPORT
+    assert done.drifted == 8
+    assert (plans(world), world.count("bulk_change"), world.puts()) == (before, changes, 0)
+
+
+def test_amop_follows_where_that_is_the_policy_and_an_entry_tells_of_each_device(world: World) -> None:
+    planted = plant(world, 2)
+
+    done = find(world, DriftPolicy.FOLLOW)
+
+    assert done.repaired.followed == 6
+    shown = {str(iccid): plan for iccid, plan, _ in plans(world)}
+    assert {shown[iccid] for iccid in planted[DriftCause.MADE_OUTSIDE]} == {NEW}
+    assert {shown[iccid] for iccid in planted[DriftCause.PLAN_UNKNOWN]} == {THIRD}
+    assert {shown[iccid] for iccid in planted[DriftCause.DEVICE_NEW]} == {OLD}
+    assert set(planted[DriftCause.DEVICE_GONE]) <= set(shown)
+    assert {shown[iccid] for iccid in planted[DriftCause.CHANGE_IN_PROGRESS]} == {OLD}
+    entries = world.sql("SELECT iccid, new_rate_plan FROM m2m.audit_entry WHERE kind = 'DRIFT_REPAIRED'")
+    assert {str(iccid): plan for iccid, plan in entries} == {
+        iccid: shown[iccid]
+        for cause in (DriftCause.MADE_OUTSIDE, DriftCause.PLAN_UNKNOWN, DriftCause.DEVICE_NEW)
+        for iccid in planted[cause]
+    }
+    assert world.puts() == 0
+    assert find(world, DriftPolicy.FOLLOW).repaired.followed == 0
+
+
+def test_a_way_back_is_prepared_waits_for_a_person_and_brings_the_carrier_back(world: World) -> None:
+    outside, both = world.iccids[0], world.iccids[1]
+    world.control.drift(outside, Drift(rate_plan=THIRD))
+    world.control.drift(both, Drift(rate_plan=THIRD, communication_plan=COMM_NEW))
+
+    first = find(world, DriftPolicy.PROPOSE)
+    again = find(world, DriftPolicy.PROPOSE)
+
+    assert (len(first.repaired.proposed), again.repaired.proposed) == (2, ())
+    assert world.sql("SELECT DISTINCT status, requested_by FROM m2m.bulk_change") == [("NEW", "reconciliation")]
+    assert world.puts() == 0
+    for bulk_change_id in first.repaired.proposed:
+        world.services.submission.process(TENANT, bulk_change_id)
+        assert world.run(bulk_change_id).counts == {"PROCESSED": 1}
+    shown = {device.iccid: (device.rate_plan, device.communication_plan) for device in world.control.devices()}
+    assert shown[outside] == shown[both] == shown[world.iccids[2]]
+    assert world.sql("SELECT DISTINCT old_rate_plan, rate_plan FROM m2m.device_change") == [(THIRD, OLD)]
+    assert find(world, DriftPolicy.PROPOSE).counts == {}
+
+
+def test_a_way_back_that_cannot_be_prepared_is_said_so(world: World) -> None:
+    world.control.drift(world.iccids[0], Drift(rate_plan=THIRD))
+    world.sql("UPDATE m2m.carrier_rate_plan SET retired_at = now() WHERE name = %s", OLD)
+
+    (problem,) = find(world, DriftPolicy.PROPOSE).repaired.problems
+
+    assert OLD in problem
+    assert world.count("bulk_change") == 0
+
+
+def test_a_change_to_what_the_carrier_shows_already_still_tells_amop(world: World) -> None:
+    world.control.drift(world.iccids[0], Drift(rate_plan=NEW))
+    find(world, DriftPolicy.REPORT)
+
+    document, evidence = world.submit_and_run(world.iccids[:1])
+
+    assert document.counts == {"PROCESSED": 1}
+    assert evidence.amop[world.iccids[0]][0] == NEW
+    assert found(world)
+    assert find(world, DriftPolicy.REPORT).counts == {}
+
+
+@pytest.mark.parametrize("policy", [DriftPolicy.FOLLOW, DriftPolicy.PROPOSE])
+def test_an_interrupted_pass_repairs_nothing(world: World, policy: DriftPolicy) -> None:
+    plant(world, 2)
+    find(world, DriftPolicy.REPORT)
+    world.sql("UPDATE m2m.carrier_credential SET username = 'somebody else'")
+    before, changes = plans(world), world.count("bulk_change")
+
+    done = world.services.drifting.find(replace(world.provider, drift=policy), full=True)
+
+    assert done.stopped
+    assert (plans(world), world.count("bulk_change")) == (before, changes)
