@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from m2m_pipeline.cli import accounts, changes, inbox, operations
+from m2m_pipeline.cli import accounts, changes, inbox, operations, serving
 
 app = typer.Typer(
     name="m2m",
@@ -17,6 +17,7 @@ changes.register(app)
 inbox.register(app)
 accounts.register(app)
 operations.register(app)
+serving.register(app)
 
 
 def main() -> None:

@@ -129,6 +129,7 @@ def result(
 ) -> None:
     """Print the result document, or one row a device."""
     from m2m_pipeline.services.reporting import RESULT_COLUMNS
+    from m2m_pipeline.services.tables import unarmed
 
     if output not in {"text", "json", "csv"}:
         raise typer.BadParameter("must be text, json or csv", param_hint="--format")
@@ -136,7 +137,7 @@ def result(
         if output == "csv":
             writer = csv.writer(sys.stdout, lineterminator="\n")
             writer.writerow(RESULT_COLUMNS)
-            writer.writerows(map(_unarmed, row) for row in services.reporting.rows(tenant, bulk_change_id))
+            writer.writerows(map(unarmed, row) for row in services.reporting.rows(tenant, bulk_change_id))
         else:
             _print_document(services.reporting.document(tenant, bulk_change_id), as_json=output == "json")
 
@@ -180,8 +181,3 @@ def _print_document(document: "ResultDocument", *, as_json: bool) -> None:
         print(document.model_dump_json())
     else:
         print_document(document)
-
-
-def _unarmed(cell: str) -> str:
-    """A cell that a spreadsheet does not take for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
