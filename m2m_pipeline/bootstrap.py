@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from m2m_pipeline.carriers.registry import CarrierRegistry
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.services.accounts import Accounts
+from m2m_pipeline.services.browsing import Browsing
+from m2m_pipeline.services.catalogue import Catalogue
 from m2m_pipeline.services.drift.drifting import Drifting, DriftSettings
 from m2m_pipeline.services.execution.execution import Execution
 from m2m_pipeline.services.execution.session import Patience
 from m2m_pipeline.services.execution.sessions import ExecutionSettings, Sessions
+from m2m_pipeline.services.identity import Identity
 from m2m_pipeline.services.inbox import Inbox
 from m2m_pipeline.services.intake import Intake
 from m2m_pipeline.services.paced import CarrierDoor
@@ -17,12 +20,25 @@ from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reconciliation import Reconciliation
 from m2m_pipeline.services.reporting import Reporting
 from m2m_pipeline.services.retrying import Retrying
+from m2m_pipeline.services.security_log import SecurityLog
 from m2m_pipeline.services.standings import Standings
 from m2m_pipeline.services.submission import Submission
 from m2m_pipeline.services.sweeping import Sweeping
 from m2m_pipeline.settings import Settings
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a front door asks for on behalf of one tenant: behind the wall, so that it reaches no other's rows."""
+
+    submission: Submission
+    retrying: Retrying
+    reporting: Reporting
+    browsing: Browsing
+    catalogue: Catalogue
+    identity: Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +59,20 @@ class Application:
     sweeping: Sweeping
     retrying: Retrying
     reporting: Reporting
+    security_log: SecurityLog
+    identity: Identity
+
+    def desk(self, tenant_id: int) -> Desk:
+        """The services for one tenant, behind the wall."""
+        walled = self.database.of_tenant(tenant_id)
+        return Desk(
+            submission=self.submission.behind(walled),
+            retrying=Retrying(walled),
+            reporting=Reporting(walled),
+            browsing=Browsing(walled),
+            catalogue=Catalogue(walled, Standings(walled)),
+            identity=Identity(walled, self.security_log),
+        )
 
     def close(self) -> None:
         """End what is under way, and give the connections back."""
@@ -66,6 +96,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
     patience = Patience(settle=settings.settle_seconds, outage=settings.outage_patience_seconds)
     sessions = Sessions(database, vault, door, ExecutionSettings(settings.lease_seconds, patience))
     submission = Submission(database, known, may_wait=settings.overlap == "wait")
+    security_log = SecurityLog(database)
     return Application(
         database=database,
         sessions=sessions,
@@ -87,4 +118,6 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         sweeping=Sweeping(database, settings.lease_seconds),
         retrying=Retrying(database),
         reporting=Reporting(database),
+        security_log=security_log,
+        identity=Identity(database, security_log),
     )

@@ -123,6 +123,55 @@ class Settings(BaseModel):
         examples=["default"],
     )
 
+    oidc_issuer: str = Field(
+        default="",
+        pattern=r"^(https?://[^/\s]+\S*)?$",
+        description="Whose tokens the API takes beside its own keys (OpenID Connect); without it nobody's",
+        examples=["https://login.example.com/realms/m2m"],
+    )
+    oidc_audience: str = Field(
+        default="",
+        description="For whom a token must have been issued",
+        examples=["m2m-pipeline"],
+    )
+    oidc_jwks_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/\s]+\S*)?$",
+        description="Where the issuer's public keys are, if its discovery document is not to be asked",
+        examples=["https://login.example.com/realms/m2m/protocol/openid-connect/certs"],
+    )
+    oidc_tenant_claim: str = Field(
+        default="tenant",
+        min_length=1,
+        description="Which claim of a token names the tenant",
+        examples=["tenant"],
+    )
+    oidc_role_claim: str = Field(
+        default="role",
+        min_length=1,
+        description="Which claim of a token names the role: viewer, operator, admin or auditor",
+        examples=["role"],
+    )
+    metrics_token: SecretStr = Field(
+        default=SecretStr(""),
+        description="Bearer token that `/metrics` asks for; without it everybody who reaches the port may read them",
+        examples=["a long random text"],
+    )
+    max_body_bytes: int = Field(
+        default=32 * 1024 * 1024,
+        ge=1024,
+        le=1024**3,
+        description="How long the body of a request to the API may be, in bytes (100,000 devices are about 2,500,000)",
+        examples=["33554432"],
+    )
+    requests_per_second: float = Field(
+        default=50.0,
+        gt=0,
+        le=100_000,
+        description="Requests that the API answers to one key or person, ten seconds' worth at once; for each process",
+        examples=["50"],
+    )
+
     @field_validator("database_url")
     @classmethod
     def _psycopg_3(cls, url: SecretStr) -> SecretStr:

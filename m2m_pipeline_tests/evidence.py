@@ -119,7 +119,7 @@ class Evidence:
 _WATCH = """
 CREATE TABLE IF NOT EXISTS public.moves (
     n bigint GENERATED ALWAYS AS IDENTITY, kind text, row_id bigint, before text, after text);
-CREATE OR REPLACE FUNCTION public.note_move() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION public.note_move() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN
     INSERT INTO public.moves (kind, row_id, before, after) VALUES (TG_TABLE_NAME, NEW.id, OLD.status, NEW.status);
     RETURN NULL;

@@ -111,17 +111,18 @@ class World:
 
     def application(self, *, keys: Sequence[str] | None = None, carriers: Carriers | None = None) -> Application:
         """The application over this world, as another process would build it."""
-        return build(
-            Settings(
-                database_url=SecretStr(self.database_url),
-                encryption_keys=tuple(SecretStr(key) for key in keys or [self.key]),
-                lease_seconds=self.options.lease,
-                settle_seconds=self.options.settle,
-                outage_patience_seconds=self.options.patience,
-                probe_seconds=self.options.probe,
-                overlap=self.options.overlap,
-            ),
-            carriers or QuickCarriers(),
+        return build(self.settings(keys), carriers or QuickCarriers())
+
+    def settings(self, keys: Sequence[str] | None = None) -> Settings:
+        """The settings of this world."""
+        return Settings(
+            database_url=SecretStr(self.database_url),
+            encryption_keys=tuple(SecretStr(key) for key in keys or [self.key]),
+            lease_seconds=self.options.lease,
+            settle_seconds=self.options.settle,
+            outage_patience_seconds=self.options.patience,
+            probe_seconds=self.options.probe,
+            overlap=self.options.overlap,
         )
 
     def close(self) -> None:

@@ -128,6 +128,7 @@ def result(
 ) -> None:
     """Print the result document, or one row a device."""
     from m2m_pipeline.services.reporting import RESULT_COLUMNS
+    from m2m_pipeline.services.tables import unarmed
 
     if output not in {"text", "json", "csv"}:
         raise typer.BadParameter("must be text, json or csv", param_hint="--format")
@@ -162,8 +163,3 @@ def _print_document(document: "ResultDocument", *, as_json: bool) -> None:
         print(document.model_dump_json())
     else:
         print_document(document)
-
-
-def unarmed(cell: str) -> str:
-    """A cell that a spreadsheet does not take for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell

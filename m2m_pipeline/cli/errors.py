@@ -7,12 +7,14 @@ from m2m_pipeline.domain.carrier import UnsupportedIntegrationError
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.local.errors import LocalServiceError
 from m2m_pipeline.services.accounts import CarrierCallFailedError
+from m2m_pipeline.services.identity import KeyUnknownError
 from m2m_pipeline.services.inbox import MessageUnknownError
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.services.retrying import NotRetryableError
 from m2m_pipeline.services.submission import NotProcessableError
 from m2m_pipeline.settings import MissingSettingError
 from m2m_pipeline.storage.database import DatabaseRefusedError, DatabaseUnavailableError
+from m2m_pipeline.storage.migrate import FrontDoorRoleError
 from m2m_pipeline.storage.vault import CredentialUnreadableError, EncryptionKeyError
 
 REJECTED = 2
@@ -26,6 +28,7 @@ STATUS: dict[type[Exception], int] = {
     UnsupportedIntegrationError: REJECTED,
     BulkChangeUnknownError: REJECTED,
     MessageUnknownError: REJECTED,
+    KeyUnknownError: REJECTED,
     NotProcessableError: REJECTED,
     NotRetryableError: REJECTED,
     MissingSettingError: REJECTED,
@@ -34,6 +37,7 @@ STATUS: dict[type[Exception], int] = {
     ValueError: REJECTED,
     DatabaseUnavailableError: UNAVAILABLE,
     DatabaseRefusedError: UNAVAILABLE,
+    FrontDoorRoleError: UNAVAILABLE,
     CarrierCallFailedError: UNAVAILABLE,
     LocalServiceError: UNAVAILABLE,
 }

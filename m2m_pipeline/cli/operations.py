@@ -1,4 +1,4 @@
-"""Commands that run the platform: up, demo, simulate, migrate, key."""
+"""Commands that run the platform: up, demo, simulate, migrate."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,9 +13,6 @@ STOPPED = 130
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    key = typer.Typer(help="Encryption keys.", no_args_is_help=True)
-    key.command("generate")(generate_key)
-    app.add_typer(key, name="key")
     app.command()(migrate)
     app.command()(up)
     app.command()(demo)
@@ -38,7 +35,7 @@ def up(
     devices: Annotated[int, typer.Option(min=0, help="Devices that the simulated carrier has.")] = 300,
     seed: Annotated[int, typer.Option(help="Of the simulated devices.")] = 19,
 ) -> None:
-    """Start PostgreSQL, the carrier simulator and Dagster, and keep them running until Ctrl-C."""
+    """Start PostgreSQL, the carrier simulator, Dagster and the HTTP API, and keep them running until Ctrl-C."""
     from m2m_pipeline.local.services import LocalOptions
     from m2m_pipeline.local.services import up as run_services
     from m2m_pipeline.settings import state_dir
@@ -86,10 +83,3 @@ def simulate(
             in_flight=in_flight,
         )
     )
-
-
-def generate_key() -> None:
-    """Print a new key for M2M_ENCRYPTION_KEYS."""
-    from cryptography.fernet import Fernet
-
-    print(Fernet.generate_key().decode())

@@ -54,8 +54,8 @@ def drift(
     tenant: Tenant = "default",
 ) -> None:
     """Show on which devices AMOP and the carrier differ, as the last reconciliation found them."""
-    from m2m_pipeline.cli.changes import unarmed
     from m2m_pipeline.domain.drift import CAUSES
+    from m2m_pipeline.services.tables import unarmed
     from m2m_pipeline.storage.drift import DRIFT_COLUMNS
 
     if output not in {"text", "csv"}:

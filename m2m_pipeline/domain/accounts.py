@@ -29,6 +29,7 @@ class Tenant:
     id: int
     name: str
     max_devices: int  # devices in one bulk change
+    max_open_changes: int  # bulk changes that have not ended
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ class ReasonCode(StrEnum):
     EFFECTIVE_DATE_TOO_FAR = "EFFECTIVE_DATE_TOO_FAR"
     NO_DEVICES = "NO_DEVICES"
     TOO_MANY_DEVICES = "TOO_MANY_DEVICES"
+    TOO_MANY_OPEN_CHANGES = "TOO_MANY_OPEN_CHANGES"
     FIELD_INVALID = "FIELD_INVALID"
     FILE_TOO_LARGE = "FILE_TOO_LARGE"
     FILE_NOT_UTF8 = "FILE_NOT_UTF8"
@@ -99,6 +100,9 @@ REASONS: Mapping[ReasonCode, Reason] = {
     ReasonCode.NO_DEVICES: Reason("no devices", False, "List at least one ICCID."),
     ReasonCode.TOO_MANY_DEVICES: Reason(
         "too many devices", False, "Split the list, or have the tenant's limit raised."
+    ),
+    ReasonCode.TOO_MANY_OPEN_CHANGES: Reason(
+        "too many open bulk changes", True, "Wait until some have ended, or have the tenant's limit raised."
     ),
     ReasonCode.FIELD_INVALID: Reason("invalid field", False, "Correct the field as its message says."),
     ReasonCode.FILE_TOO_LARGE: Reason("file too large", False, "Split the file."),

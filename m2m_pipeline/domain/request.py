@@ -32,6 +32,11 @@ _LEGACY_NAMES = {
     "CommPlan": "communication_plan",
     "EffectiveDate": "effective_date",
 }
+LEGACY_PLACES: Mapping[str, str] = {
+    ours: f"CarrierRatePlanUpdate/{theirs}" if theirs in {"CarrierRatePlan", "CommPlan", "EffectiveDate"} else theirs
+    for theirs, ours in _LEGACY_NAMES.items()
+}
+"""Where the existing system's request has our fields, as paths."""
 # Of other change types or other carriers; the existing system's clients send them along, mostly null or zero.
 _LEGACY_IGNORED = {
     "PlanUuid",
@@ -41,6 +46,11 @@ _LEGACY_IGNORED = {
     "RevService",
     "CustomerRatePlanUpdate",
 }
+
+
+def is_legacy(data: Mapping[str, object]) -> bool:
+    """Whether a request is in the existing system's names."""
+    return not data.keys().isdisjoint({*_LEGACY_NAMES, "CarrierRatePlanUpdate"})
 
 
 class InvalidRows(StrEnum):

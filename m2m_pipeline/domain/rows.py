@@ -3,7 +3,7 @@
 from collections.abc import Container, Mapping, Sequence
 
 from m2m_pipeline.domain.change import RequestedRow
-from m2m_pipeline.domain.iccid import iccid_problem
+from m2m_pipeline.domain.iccid import iccid_problem, looks_rounded
 from m2m_pipeline.domain.problems import Problem, shown
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
@@ -59,6 +59,9 @@ def _duplicate(iccid: str, row: int, first: int) -> Problem | None:
 def _unknown(iccid: str, row: int, known: Mapping[str, int]) -> Problem | None:
     if iccid in known:
         return None
+    if looks_rounded(iccid):
+        message = f"{iccid} is not in the inventory, and looks like an ICCID that a spreadsheet rounded to 15 digits."
+        return Problem(ReasonCode.ICCID_SPREADSHEET_DAMAGE, message, "iccid", shown(iccid), row)
     message = f"{iccid} is not in this provider's inventory."
     return Problem(ReasonCode.NOT_IN_INVENTORY, message, "iccid", shown(iccid), row)
 

@@ -40,7 +40,7 @@ class LocalOptions:
 
 
 class LocalServices:
-    """PostgreSQL (unless M2M_DATABASE_URL names one), the simulator, Dagster's webserver and daemon.
+    """PostgreSQL (unless M2M_DATABASE_URL names one), the simulator, Dagster and the HTTP API.
 
     A context manager: inside, all are ready, and a dead one is started again; afterwards no process is left, nor if
     this process is killed. Entering raises LocalServiceError when one is not ready in time, with the end of its log.
@@ -118,9 +118,11 @@ class _Start:
         from m2m_pipeline.storage.migrate import upgrade  # noqa: PLC0415 - in the time that the webserver needs
 
         upgrade(databases.business)
+        api_url = self._start_api(environment)
         self._start_daemon(environment, dagster_url)
         self._await_readiness()
-        return RunningServices(os.getpid(), Addresses(databases.business, dagster_url, simulator_url), environment)
+        addresses = Addresses(databases.business, dagster_url, api_url, simulator_url)
+        return RunningServices(os.getpid(), addresses, environment)
 
     def _start_database(self) -> Databases:
         if url := os.environ.get("M2M_DATABASE_URL"):
@@ -148,6 +150,14 @@ class _Start:
         self._questions["dagster-webserver"] = lambda: missing_at_server(
             self._client, process, url.copy_with(path="/server_info")
         )
+        return str(url)
+
+    def _start_api(self, environment: dict[str, str]) -> str:
+        port = free_port(f"{self._state} api")
+        module = ["m2m_pipeline.cli", "serve", "--host", LOOPBACK, "--port", str(port)]
+        process = self._start_module("api", module, environment)
+        url = httpx.URL(scheme="http", host=LOOPBACK, port=port)
+        self._questions["api"] = lambda: missing_at_server(self._client, process, url.copy_with(path="/readyz"))
         return str(url)
 
     def _start_daemon(self, environment: dict[str, str], dagster_url: str) -> None:

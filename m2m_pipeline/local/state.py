@@ -25,6 +25,7 @@ class Addresses:
 
     database_url: str
     dagster_url: str
+    api_url: str
     simulator_url: str | None
 
     def as_dict(self) -> dict[str, str]:
@@ -72,7 +73,12 @@ def running_services(state_dir: Path) -> RunningServices | None:
     addresses = document["addresses"]
     return RunningServices(
         supervisor_pid=document["supervisor_pid"],
-        addresses=Addresses(addresses["database_url"], addresses["dagster_url"], addresses.get("simulator_url")),
+        addresses=Addresses(
+            addresses["database_url"],
+            addresses["dagster_url"],
+            addresses["api_url"],
+            addresses.get("simulator_url"),
+        ),
         environment=document["environment"],
     )
 

@@ -39,8 +39,8 @@ class Standings:
     def of(self, provider: ServiceProvider) -> Standing:
         """How the provider's account stands; one that was never used is at its configured rate."""
         with self._database.begin() as tx:
-            credential = accounts.find_credential(tx, provider.id)
-            seen = gate.read(tx, account_key(provider.base_url, credential[0])) if credential else None
+            username = accounts.find_username(tx, provider.id)
+            seen = gate.read(tx, account_key(provider.base_url, username)) if username is not None else None
         known = seen or SeenGate(Gate(), 0.0, 0)
         limits = Limits(provider.calls_per_second, provider.in_flight)
         held = restraint(known.gate, limits, known.now)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -22,6 +22,9 @@ from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes, 
 from m2m_pipeline.storage.bulk_changes import NewBulkChange
 from m2m_pipeline.storage.database import Database
 
+KEYS_ARE_KEPT = timedelta(days=7)
+"""For how long the same idempotency key is the same request."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -30,6 +33,16 @@ class Recorded:
     bulk_change_id: int
     status: BulkChangeStatus
     replayed: bool
+
+
+class KeyInProgressError(Exception):
+    """Another request with the same idempotency key is being recorded at this moment."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f'A request with the key "{shown(key)}" is being recorded just now. Nothing was done; send the same again '
+            "in a second to hear what became of it."
+        )
 
 
 class NotProcessableError(Exception):
@@ -70,16 +83,31 @@ class Submission:
         self._carriers = carriers
         self._may_wait = may_wait
 
-    def submit(self, tenant_name: str, request: BulkChangeRequest, requested_by: str) -> Recorded:
+    def behind(self, walled: Database) -> "Submission":
+        """The same door for one tenant, behind the wall."""
+        return Submission(walled, self._carriers, may_wait=self._may_wait)
+
+    def submit(
+        self, tenant_name: str, request: BulkChangeRequest, requested_by: str, *, wait_for_key: bool = True
+    ) -> Recorded:
         """Record the request, and queue it unless it says otherwise.
+
+        `wait_for_key`: where another request with the same key is being recorded, wait for it and tell its outcome.
 
         Raises:
             RequestRejectedError: with every reason; nothing was recorded.
+            KeyInProgressError: there is such another, and it is not waited for.
             DatabaseUnavailableError: nothing was recorded.
             DatabaseRefusedError: nothing was recorded.
 
         """
-        return self._database.decide(lambda tx: self.record(tx, tenant_name, request, requested_by))
+
+        def look(tx: Connection) -> Recorded:
+            if not wait_for_key:
+                _claim_key(tx, tenant_name, request)
+            return self.record(tx, tenant_name, request, requested_by)
+
+        return self._database.decide(look)
 
     def record(self, tx: Connection, tenant_name: str, request: BulkChangeRequest, requested_by: str) -> Recorded:
         """`submit` within a transaction of the caller, who makes it anew where an IntegrityError tells of a race.
@@ -111,7 +139,10 @@ class Submission:
     def _replayed(self, tx: Connection, tenant_name: str, request: BulkChangeRequest) -> Recorded | None:
         tenant = accounts.find_tenant(tx, tenant_name)
         key = request.idempotency_key
-        known = bulk_changes.find_by_key(tx, tenant.id, key) if tenant and key else None
+        if tenant is None or key is None:
+            return None
+        bulk_changes.release_key(tx, tenant.id, key, KEYS_ARE_KEPT)
+        known = bulk_changes.find_by_key(tx, tenant.id, key)
         if known is None:
             return None
         bulk_change_id, digest = known
@@ -172,6 +203,9 @@ class Submission:
         if len(request.devices) > tenant.max_devices:
             message = f"{len(request.devices)} devices; tenant {tenant.name} may send {tenant.max_devices} at once."
             raise RequestRejectedError([*problems, Problem(ReasonCode.TOO_MANY_DEVICES, message, "devices")])
+        if (count := bulk_changes.count_open(tx, tenant.id)) >= tenant.max_open_changes:
+            message = f"{count} bulk changes are open; tenant {tenant.name} may have {tenant.max_open_changes} at once."
+            problems.append(Problem(ReasonCode.TOO_MANY_OPEN_CHANGES, message))
         target = Target(request.rate_plan, request.communication_plan, day)
         problems += request_problems(tx, self._carriers, provider, target)
         found = inventory.find_known(tx, provider.id, request.devices)
@@ -198,6 +232,13 @@ class _Examined:
     def rows(self, iccids: Sequence[str]) -> list[RequestedRow]:
         """The rows as they are recorded."""
         return requested_rows(iccids, self.known, self.waiting, self.row_problems)
+
+
+def _claim_key(tx: Connection, tenant_name: str, request: BulkChangeRequest) -> None:
+    tenant = accounts.find_tenant(tx, tenant_name)
+    key = request.idempotency_key
+    if tenant and key and not bulk_changes.claim_key(tx, tenant.id, key):
+        raise KeyInProgressError(key)
 
 
 def _shape_problems(request: BulkChangeRequest) -> list[Problem]:

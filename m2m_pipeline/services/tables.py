@@ -15,6 +15,7 @@ MAX_FILE_BYTES = 32 * 1024 * 1024
 """100,000 devices with every column are about 12 MB."""
 
 MAX_CELL_LENGTH = 400
+_SYNONYMS = {"sim": "iccid", "sim number": "iccid", "sim iccid": "iccid", "icc id": "iccid", "iccid number": "iccid"}
 _DELIMITERS = (",", ";", "\t")  # spreadsheets of some languages write the semicolon
 
 
@@ -27,53 +28,79 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
         RequestRejectedError: the file is too large, not UTF-8, without a required column, or malformed.
 
     """
-    text = _read_text(path)
+    return parse_table(path.name, _read_bytes(path), required, optional)
+
+
+def parse_table(
+    name: str, content: bytes, required: Sequence[str], optional: Sequence[str] = ()
+) -> list[Mapping[str, str]]:
+    """`read_table` of a file that is here already, called `name`.
+
+    Raises:
+        RequestRejectedError: as `read_table`.
+
+    """
+    text = _decoded(name, content)
     delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        header = [name.strip().casefold() for name in next(reader, [])]
-        places = _places(path, header, required, optional)
+        header = [_column(cell) for cell in next(reader, [])]
+        places = _places(name, header, required, optional)
         rows: list[Mapping[str, str]] = []
         for cells in reader:
             if len(cells) > len(header):
-                message = f"{path.name}, line {reader.line_num}: {len(cells)} cells under {len(header)} column names."
+                message = f"{name}, line {reader.line_num}: {len(cells)} cells under {len(header)} column names."
                 raise _rejected(ReasonCode.FILE_MALFORMED, message)
-            rows.append({name: _cell(cells, place) for name, place in places.items()})
+            rows.append({column: _cell(cells, place) for column, place in places.items()})
     except csv.Error as error:
-        message = f"{path.name}, line {reader.line_num}: {error}."
+        message = f"{name}, line {reader.line_num}: {error}."
         raise _rejected(ReasonCode.FILE_MALFORMED, message) from None
     while rows and not any(rows[-1].values()):
         rows.pop()
     return rows
 
 
-def _read_text(path: Path) -> str:
+def unarmed(cell: str) -> str:
+    """A cell that a spreadsheet does not take for a formula."""
+    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+
+
+def _read_bytes(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             size, limit = path.stat().st_size // 1024**2, MAX_FILE_BYTES // 1024**2
             message = f"{path.name} has {size} MiB; at most {limit} MiB are read."
             raise _rejected(ReasonCode.FILE_TOO_LARGE, message)
-        content = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         message = f"{path} cannot be read: {error.strerror}."
         raise _rejected(ReasonCode.FILE_MALFORMED, message) from None
+
+
+def _decoded(name: str, content: bytes) -> str:
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         seen = "UTF-16" if content[:2] in {b"\xff\xfe", b"\xfe\xff"} else f"byte {error.start + 1} is not UTF-8"
-        raise _rejected(ReasonCode.FILE_NOT_UTF8, f"{path.name} is not UTF-8 ({seen}).") from None
+        raise _rejected(ReasonCode.FILE_NOT_UTF8, f"{name} is not UTF-8 ({seen}).") from None
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1
-        raise _rejected(ReasonCode.FILE_MALFORMED, f"{path.name}, line {line}: holds a NUL, which is no text.")
+        raise _rejected(ReasonCode.FILE_MALFORMED, f"{name}, line {line}: holds a NUL, which is no text.")
     return text
 
 
-def _places(path: Path, header: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
+def _column(cell: str) -> str:
+    """The column that a header means: people call it by several names."""
+    name = cell.strip().casefold()
+    return _SYNONYMS.get(" ".join(name.replace("_", " ").replace("-", " ").split()), name)
+
+
+def _places(file: str, header: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
     missing = [name for name in required if name not in header]
     twice = [name for name in (*required, *optional) if header.count(name) > 1]
     if missing or twice:
         fault = f"no column {', '.join(missing)}" if missing else f"column {', '.join(twice)} twice"
-        message = f'{path.name}: {fault}; its first line is "{shown(", ".join(header))}".'
+        message = f'{file}: {fault}; its first line is "{shown(", ".join(header))}".'
         raise _rejected(ReasonCode.FILE_HEADER_WRONG, message, required)
     return {name: header.index(name) if name in header else len(header) for name in (*required, *optional)}
 
@@ -93,13 +120,29 @@ def read_request(path: Path) -> dict[str, object]:
         RequestRejectedError: the file is too large, not UTF-8, or no JSON object.
 
     """
+    return parse_json(path.name, _read_bytes(path))
+
+
+def parse_json(name: str, content: bytes) -> dict[str, object]:
+    """`read_request` of a file that is here already, called `name`.
+
+    Raises:
+        RequestRejectedError: as `read_request`.
+
+    """
     try:
-        content: object = json.loads(_read_text(path))
+        parsed: object = json.loads(_decoded(name, content), parse_constant=_no_number)
+        json.dumps(parsed, ensure_ascii=False).encode()  # half a character is no text, and no database takes it
     except (ValueError, RecursionError) as error:
-        raise _rejected(ReasonCode.FILE_MALFORMED, f"{path.name} is no JSON: {error}.") from None
-    if not isinstance(content, dict):
-        raise _rejected(ReasonCode.FILE_MALFORMED, f"{path.name} holds no JSON object.")
-    return {str(name): value for name, value in content.items()}
+        why = "half a character" if isinstance(error, UnicodeEncodeError) else error
+        raise _rejected(ReasonCode.FILE_MALFORMED, f"{name} is no JSON: {why}.") from None
+    if not isinstance(parsed, dict):
+        raise _rejected(ReasonCode.FILE_MALFORMED, f"{name} holds no JSON object.")
+    return {str(key): value for key, value in parsed.items()}
+
+
+def _no_number(text: str) -> object:
+    raise ValueError(f"{text} is no number")
 
 
 def read_devices(path: Path) -> list[DeviceReading]:

@@ -40,9 +40,9 @@ def ensure_tenant(connection: Connection, name: str) -> Tenant:
 def find_tenant(connection: Connection, name: str) -> Tenant | None:
     """The tenant called `name`, or None."""
     row = connection.execute(
-        text("SELECT id, name, max_devices FROM m2m.tenant WHERE name = :name"), {"name": name}
+        text("SELECT id, name, max_devices, max_open_changes FROM m2m.tenant WHERE name = :name"), {"name": name}
     ).first()
-    return Tenant(row.id, row.name, row.max_devices) if row else None
+    return Tenant(row.id, row.name, row.max_devices, row.max_open_changes) if row else None
 
 
 def find_provider(
@@ -178,6 +178,14 @@ def find_credential(connection: Connection, provider_id: int) -> tuple[str, byte
     return (row.username, bytes(row.ciphertext)) if row else None
 
 
+def find_username(connection: Connection, provider_id: int) -> str | None:
+    """The API user of a service provider, or None: for whom the sealed key is none of their business."""
+    return connection.execute(
+        text("SELECT username FROM m2m.carrier_credential WHERE service_provider_id = :provider"),
+        {"provider": provider_id},
+    ).scalar_one_or_none()
+
+
 def store_plans(
     connection: Connection, provider: ServiceProvider, rate_plans: Iterable[str], communication_plans: Iterable[str]
 ) -> None:
@@ -193,6 +201,23 @@ def store_plans(
             ),
             {"tenant": provider.tenant_id, "provider": provider.id, "names": sorted(set(names))},
         )
+
+
+def list_rate_plans(connection: Connection, provider_id: int) -> Sequence[str]:
+    """The rate plans that the provider offers now, by name."""
+    return _list_plans(connection, "carrier_rate_plan", provider_id)
+
+
+def list_communication_plans(connection: Connection, provider_id: int) -> Sequence[str]:
+    """The communication plans that the provider offers now, by name."""
+    return _list_plans(connection, "communication_plan", provider_id)
+
+
+def _list_plans(connection: Connection, table: str, provider_id: int) -> Sequence[str]:
+    statement = text(
+        f"SELECT name FROM m2m.{table} WHERE service_provider_id = :provider AND retired_at IS NULL ORDER BY name"
+    )
+    return connection.execute(statement, {"provider": provider_id}).scalars().all()
 
 
 def has_rate_plan(connection: Connection, provider_id: int, name: str) -> bool:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 from sqlalchemy import Connection, Row, text
 
@@ -151,6 +151,42 @@ def find_by_key(connection: Connection, tenant_id: int, key: str) -> tuple[int, 
         {"tenant": tenant_id, "key": key},
     ).first()
     return (row.id, row.request_digest) if row else None
+
+
+def claim_key(connection: Connection, tenant_id: int, key: str) -> bool:
+    """Take an idempotency key for this transaction; False where another one has it just now."""
+    return connection.execute(
+        text("SELECT pg_try_advisory_xact_lock(hashtextextended(:tenant || ':' || :key, 0))"),
+        {"tenant": str(tenant_id), "key": key},
+    ).scalar_one()
+
+
+def release_key(connection: Connection, tenant_id: int, key: str, kept: timedelta) -> None:
+    """Free an idempotency key that was used longer ago than keys are kept."""
+    connection.execute(
+        text(
+            """
+            UPDATE m2m.bulk_change SET idempotency_key = NULL
+            WHERE tenant_id = :tenant AND idempotency_key = :key AND created_at < clock_timestamp() - :kept
+            """
+        ),
+        {"tenant": tenant_id, "key": key, "kept": kept},
+    )
+
+
+def count_open(connection: Connection, tenant_id: int) -> int:
+    """A tenant's bulk changes that have not ended."""
+    return connection.execute(
+        text("SELECT count(*) FROM m2m.bulk_change WHERE tenant_id = :tenant AND status <> ALL(:ended)"),
+        {"tenant": tenant_id, "ended": sorted(ENDED_BULK_CHANGES)},
+    ).scalar_one()
+
+
+def request_of(connection: Connection, bulk_change_id: int) -> Mapping[str, object]:
+    """The request of a bulk change as it is kept: without its devices, with their number."""
+    return connection.execute(
+        text("SELECT request FROM m2m.bulk_change WHERE id = :id"), {"id": bulk_change_id}
+    ).scalar_one()
 
 
 def list_queued(connection: Connection, limit: int) -> Sequence[QueuedBulkChange]:

@@ -3,12 +3,14 @@
 import logging
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from copy import copy
 from typing import TypeVar
 
 import stamina
 from psycopg import errors
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from m2m_pipeline.domain.attempt import Attempt, LeaseLostError
@@ -22,6 +24,10 @@ LOCK_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 TRANSIENT_ATTEMPTS = 5
 TRANSIENT_PATIENCE_SECONDS = 30.0
+WEB_ROLE = "m2m_web"
+"""As whom the front door works: it owns nothing, and row-level security holds for it."""
+TENANT_SETTING = "m2m.tenant_id"
+"""Where a transaction says whose rows it may see; the policies of the tables read it."""
 LOOKS = 4
 """How often a decision is made anew because somebody else's commit came between, before it is given up."""
 
@@ -70,6 +76,16 @@ class Database:
                 "application_name": "m2m_pipeline",
             },
         )
+        self._tenant_id: int | None = None
+
+    def of_tenant(self, tenant_id: int) -> "Database":
+        """The same database behind a wall: its transactions see and write the rows of one tenant alone.
+
+        Whatever the statements say: the server itself holds back the rest (row-level security).
+        """
+        walled = copy(self)
+        walled._tenant_id = tenant_id  # noqa: SLF001 -- our own kind
+        return walled
 
     @contextmanager
     def begin(self, *, snapshot: bool = False) -> Generator[Connection]:
@@ -87,9 +103,15 @@ class Database:
             with self.engine.begin() as connection:
                 if snapshot:
                     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
+                if self._tenant_id is not None:
+                    _confine(connection, self._tenant_id)
                 yield connection
         except IntegrityError:
             raise
+        except NoFreeConnectionError as error:
+            raise DatabaseUnavailableError(
+                "All connections to the database are in use. Nothing was recorded. Trying again in a moment helps."
+            ) from error
         except DBAPIError as error:
             if isinstance(error, OperationalError) or error.connection_invalidated:
                 raise unavailable(error) from error
@@ -184,6 +206,14 @@ def _note_retry(details: RetryDetails) -> None:
 
 
 set_on_retry_hooks([_note_retry])
+
+
+def _confine(connection: Connection, tenant_id: int) -> None:
+    """Until its end, this transaction is the front door's, and that tenant's."""
+    connection.execute(
+        text("SELECT set_config('role', :role, true), set_config(:setting, :tenant, true)"),
+        {"role": WEB_ROLE, "setting": TENANT_SETTING, "tenant": str(tenant_id)},
+    )
 
 
 def unavailable(error: DBAPIError) -> DatabaseUnavailableError:

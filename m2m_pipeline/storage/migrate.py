@@ -4,11 +4,24 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from m2m_pipeline.storage.database import unavailable
+from m2m_pipeline.storage.database import Database, unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class FrontDoorRoleError(Exception):
+    """The user who migrates can neither make nor take the role under which the front door works."""
+
+    def __init__(self, user: str) -> None:
+        super().__init__(
+            f"The database user {user} may not make the role m2m_web, as which the front door works. Nothing was "
+            "changed. Trying again does not help before a superuser has said: CREATE ROLE m2m_web NOLOGIN; "
+            f'GRANT m2m_web TO "{user}"; then run `m2m migrate` again.'
+        )
 
 
 def upgrade(url: str, revision: str = "head") -> None:
@@ -16,6 +29,7 @@ def upgrade(url: str, revision: str = "head") -> None:
 
     Raises:
         DatabaseUnavailableError: no connection, or it was lost; nothing was changed.
+        FrontDoorRoleError: a superuser has to make a role first; nothing was changed.
 
     """
     config = Config()
@@ -25,3 +39,17 @@ def upgrade(url: str, revision: str = "head") -> None:
         command.upgrade(config, revision)
     except OperationalError as error:
         raise unavailable(error) from error
+
+
+def pending(database: Database) -> str | None:
+    """What is missing to the newest schema, in a sentence; None where nothing is.
+
+    Raises:
+        DatabaseUnavailableError: no connection.
+        DatabaseRefusedError: no migration was ever applied.
+
+    """
+    newest = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    with database.begin() as tx:
+        current = tx.execute(text("SELECT version_num FROM m2m.m2m_alembic_version")).scalar_one_or_none()
+    return None if current == newest else f"the schema is at {current}, the newest is {newest}: run `m2m migrate`"

@@ -141,8 +141,9 @@ def test_up_restarts_what_dies_leaves_nothing_when_killed_and_comes_back_with_it
     state, first_diary, second_diary = tmp_path / "state", tmp_path / "first", tmp_path / "second"
     with _up(project, state, first_diary) as process:
         addresses = _addresses(process)
-        assert set(addresses) == {"database_url", "dagster_url", "simulator_url"}
+        assert set(addresses) == {"database_url", "dagster_url", "api_url", "simulator_url"}
         assert _answers(addresses["dagster_url"] + "/server_info")
+        assert _answers(addresses["api_url"] + "/readyz")
         database = addresses["database_url"]
         assert _rows(database, b"SELECT count(*) FROM bulk_change") == [(0,)], "the schema is there"
         _rows(database, b"CREATE TABLE kept (x int)")

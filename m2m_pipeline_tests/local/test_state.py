@@ -37,7 +37,7 @@ def test_an_unreachable_database_of_the_operator_is_named_without_its_password()
 def test_what_the_state_directory_keeps_is_for_its_owner_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("M2M_ENCRYPTION_KEYS", raising=False)
     state = tmp_path / "new"
-    services = RunningServices(1, Addresses("a", "b", None), {"M2M_ENCRYPTION_KEYS": "k"})
+    services = RunningServices(1, Addresses("a", "b", "c", None), {"M2M_ENCRYPTION_KEYS": "k"})
     assert running_services(state) is None
     with exclusive(state):
         key = encryption_keys(state)

@@ -77,7 +77,7 @@ def test_an_empty_line_in_the_middle_is_a_row_without_an_iccid(file: Path) -> No
     ("content", "code", "word"),
     [
         (b"", "FILE_HEADER_WRONG", "iccid"),
-        (f"sim\n{ICCID}\n".encode(), "FILE_HEADER_WRONG", '"sim"'),
+        (f"msisdn\n{ICCID}\n".encode(), "FILE_HEADER_WRONG", '"msisdn"'),
         (f"{ICCID}\n".encode(), "FILE_HEADER_WRONG", "iccid"),
         (f"iccid,ICCID\n{ICCID},{OTHER}\n".encode(), "FILE_HEADER_WRONG", "twice"),
         (f"iccid\n{ICCID},{OTHER}\n".encode(), "FILE_MALFORMED", "line 2"),

@@ -23,6 +23,7 @@ class Tenant(Base):
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     name: Mapped[str] = mapped_column(unique=True)
     max_devices: Mapped[int] = mapped_column(server_default=text("100000"))
+    max_open_changes: Mapped[int] = mapped_column(server_default=text("1000"))
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 

@@ -33,6 +33,7 @@ class BulkChange(Base):
             "queued_at",
             postgresql_where=text("status = 'QUEUED'"),
         ),
+        Index("ix_bulk_change_tenant", "tenant_id", "id"),
     )
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     tenant_id: Mapped[int]

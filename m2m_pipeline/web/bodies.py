@@ -1,0 +1,85 @@
+"""What a client sends, as a request: JSON in our names or the existing system's, or a CSV file with form fields."""
+
+from typing import cast
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+
+from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
+from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.domain.request import LEGACY_PLACES, BulkChangeRequest, is_legacy, parse_request
+from m2m_pipeline.services.tables import parse_json, parse_table
+from m2m_pipeline.web.problems import ProblemError
+
+FILE_FIELD = "file"
+MAX_FIELDS = 30
+
+
+async def read_request(request: Request, idempotency_key: str | None = None) -> BulkChangeRequest:
+    """The request in the body; the key of the header, where one is given, is its key.
+
+    Raises:
+        RequestRejectedError: it cannot be read, with every reason.
+        ProblemError: the body is of no known type, or too long.
+
+    """
+    content = await _read(request)
+    request.state.names = "file" if FILE_FIELD in content else "legacy" if is_legacy(content) else "ours"
+    return await run_in_threadpool(_parse, content, idempotency_key)
+
+
+def pointer(request: Request, problem: Problem) -> str | None:
+    """Where in the client's own body the fault is, as a JSON pointer; None where the body is no JSON."""
+    names: str = getattr(request.state, "names", "file")
+    if names == "file" or (problem.field is None and problem.row is None):
+        return None
+    places = LEGACY_PLACES if names == "legacy" else {}
+    if problem.row is not None:
+        return f"/{places.get('devices', 'devices')}/{problem.row - 1}"
+    return "/" + places.get(problem.field or "", (problem.field or "").replace(".", "/"))
+
+
+async def _read(request: Request) -> dict[str, object]:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "application/json":
+        body = await request.body()
+        return await run_in_threadpool(parse_json, "body", body)
+    if kind == "multipart/form-data":
+        return await _read_form(request)
+    raise ProblemError("unsupported-media-type", f'The body is "{shown(kind)}".' if kind else "The body has no type.")
+
+
+async def _read_form(request: Request) -> dict[str, object]:
+    content: dict[str, object] = {}
+    try:
+        async with request.form(max_files=1, max_fields=MAX_FIELDS) as form:
+            for name, value in form.multi_items():
+                if name in content:
+                    raise _rejected(f'The form has the field "{shown(name)}" twice.')
+                content[name] = await value.read() if isinstance(value, UploadFile) else value
+    except (MultiPartException, HTTPException, UnicodeDecodeError) as error:
+        raise _rejected(f"The form cannot be read: {shown(error)}.") from None
+    strays = [name for name, value in content.items() if isinstance(value, bytes) != (name == FILE_FIELD)]
+    if strays or FILE_FIELD not in content:
+        raise _rejected(f'The form needs one file, as its field "{FILE_FIELD}", and no other file.')
+    return content
+
+
+def _parse(content: dict[str, object], idempotency_key: str | None) -> BulkChangeRequest:
+    if FILE_FIELD in content:
+        table = parse_table("file", cast("bytes", content[FILE_FIELD]), ["iccid"])
+        fields = {name: value for name, value in content.items() if name != FILE_FIELD}
+        content = {**fields, "devices": [row["iccid"] for row in table]}
+    if idempotency_key is not None:
+        if content.get("idempotency_key", idempotency_key) != idempotency_key:
+            message = "The header Idempotency-Key and the field idempotency_key differ."
+            raise RequestRejectedError([Problem(ReasonCode.FIELD_INVALID, message, "idempotency_key")])
+        content = {**content, "idempotency_key": idempotency_key}
+    return parse_request(content)
+
+
+def _rejected(message: str) -> RequestRejectedError:
+    return RequestRejectedError([Problem(ReasonCode.FILE_MALFORMED, message, FILE_FIELD)])

@@ -1,0 +1,162 @@
+"""A request over HTTP: recorded once, or refused with every reason, in both systems' names and as a file."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from m2m_pipeline.domain.permissions import Role
+from m2m_pipeline_tests.web.door import Door
+from m2m_pipeline_tests.world import NEW, PROVIDER
+
+CHANGES = "/api/v1/bulk-changes"
+
+
+def csv(*lines: str, header: str = "iccid", end: str = "\n") -> dict[str, tuple[str, bytes, str]]:
+    return {"file": ("sims.csv", end.join([header, *lines]).encode(), "text/csv")}
+
+
+def test_a_request_is_recorded_and_found_where_location_says(door: Door) -> None:
+    answer = door.as_().post(CHANGES, json=door.request())
+    assert answer.status_code == 202
+    record = answer.json()
+    assert (record["status"], record["devices"], record["provider"]) == ("QUEUED", 3, PROVIDER)
+    found = door.as_().get(answer.headers["location"]).json()
+    assert (found["id"], found["status"], found["total"]) == (record["id"], "QUEUED", 3)
+    assert found["requested_by"].endswith(":operator")
+
+
+def test_every_reason_is_said_at_once_and_nothing_is_recorded(door: Door) -> None:
+    answer = door.as_().post(CHANGES, json=door.request(rate_plan="No such", devices=["12", door.world.iccids[0]]))
+    assert answer.status_code == 400
+    assert answer.headers["content-type"] == "application/problem+json"
+    errors = {error["code"]: error for error in answer.json()["errors"]}
+    assert errors["RATE_PLAN_UNKNOWN"]["pointer"] == "/rate_plan"
+    assert errors["ICCID_MALFORMED"]["pointer"] == "/devices/0"
+    assert (errors["ICCID_MALFORMED"]["row"], errors["ICCID_MALFORMED"]["value"]) == (1, "12")
+    assert all(error["next_step"] for error in errors.values())
+    assert door.world.count("bulk_change") == 0
+
+
+def test_the_existing_systems_names_are_understood_and_pointed_at(door: Door) -> None:
+    legacy = {
+        "ServiceProviderId": door.world.provider.id,
+        "ChangeType": 7,
+        "ProcessChanges": False,
+        "Devices": list(door.world.iccids),
+        "CarrierRatePlanUpdate": {"CarrierRatePlan": NEW, "CommPlan": None, "EffectiveDate": None, "PlanUuid": None},
+    }
+    assert door.as_().post(CHANGES, json=legacy).json()["status"] == "NEW"
+    wrong = {**legacy, "CarrierRatePlanUpdate": {"CarrierRatePlan": "No such"}}
+    (error, *_) = door.as_().post(CHANGES, json=wrong).json()["errors"]
+    assert error["pointer"] == "/CarrierRatePlanUpdate/CarrierRatePlan"
+
+
+def test_the_existing_systems_route_answers_in_its_shape(door: Door) -> None:
+    legacy = {
+        "ServiceProviderId": door.world.provider.id,
+        "ChangeType": 7,
+        "ProcessChanges": True,
+        "Devices": list(door.world.iccids),
+        "CarrierRatePlanUpdate": {"CarrierRatePlan": NEW},
+    }
+    done = door.as_().post("/M2M/BulkChange", json=legacy)
+    assert (done.status_code, done.json()["errors"]) == (200, [])
+    assert door.as_().get(done.json()["redirectUrl"]).json()["status"] == "QUEUED"
+    refused = door.as_().post("/M2M/BulkChange", json={**legacy, "Devices": ["12"]})
+    assert (refused.status_code, refused.json()["redirectUrl"]) == (200, None)
+    assert "not an ICCID" in refused.json()["errors"][0]
+    assert door.as_(Role.VIEWER).post("/M2M/BulkChange", json=legacy).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("header", "end"), [("iccid", "\n"), ("\ufeffICCID", "\r\n"), ("SIM", "\n"), ('"sim number";note', "\r\n")]
+)
+def test_a_csv_comes_as_a_form(door: Door, header: str, end: str) -> None:
+    fields = {"provider": PROVIDER, "rate_plan": NEW, "process_changes": "false"}
+    answer = door.as_().post(CHANGES, data=fields, files=csv(*door.world.iccids, header=header, end=end))
+    assert answer.status_code == 202, answer.text
+    assert (answer.json()["devices"], answer.json()["status"]) == (3, "NEW")
+
+
+def test_a_damaged_number_is_called_by_its_name_and_row(door: Door) -> None:
+    rounded = "8988216716970012000"
+    fields = {"provider": PROVIDER, "rate_plan": NEW}
+    answer = door.as_().post(CHANGES, data=fields, files=csv("8.98E+18", "8988216716971230000", rounded))
+    codes = [(error["row"], error["code"]) for error in answer.json()["errors"]]
+    assert codes == [(1, "ICCID_SPREADSHEET_DAMAGE"), (2, "ICCID_SPREADSHEET_DAMAGE"), (3, "NOT_IN_INVENTORY")]
+    assert all(error["pointer"] is None for error in answer.json()["errors"])
+
+
+def test_the_same_key_and_body_get_the_same_answer_marked_as_replayed(door: Door) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    first = door.as_().post(CHANGES, json=door.request(), headers=headers)
+    door.world.run(first.json()["id"])
+    again = door.as_().post(CHANGES, json=door.request(), headers=headers)
+    assert (again.status_code, again.content) == (202, first.content)
+    assert again.headers["location"] == first.headers["location"]
+    assert (first.headers.get("idempotency-replayed"), again.headers["idempotency-replayed"]) == (None, "true")
+
+
+def test_the_same_key_with_another_body_is_refused(door: Door) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    door.as_().post(CHANGES, json=door.request(), headers=headers)
+    other = door.as_().post(CHANGES, json=door.request(rate_plan="Plan Third"), headers=headers)
+    assert (other.status_code, other.json()["type"]) == (422, "urn:m2m:problem:key-of-another-request")
+
+
+def test_a_key_is_free_again_after_seven_days(door: Door) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    first = door.as_().post(CHANGES, json=door.request(), headers=headers).json()["id"]
+    door.world.run(first)
+    door.world.sql("UPDATE m2m.bulk_change SET created_at = clock_timestamp() - interval '6 days 23 hours'")
+    assert door.as_().post(CHANGES, json=door.request(), headers=headers).json()["id"] == first
+    door.world.sql("UPDATE m2m.bulk_change SET created_at = clock_timestamp() - interval '7 days 1 hour'")
+    later = door.as_().post(CHANGES, json=door.request(rate_plan="Plan Third"), headers=headers)
+    assert later.status_code == 202
+    assert later.json()["id"] != first
+
+
+def test_fifty_times_the_same_key_at_once_is_one_bulk_change(door: Door) -> None:
+    client = door.as_()
+
+    def send(_: int) -> int:
+        return client.post(CHANGES, json=door.request(), headers={"Idempotency-Key": "k1"}).status_code
+
+    with ThreadPoolExecutor(50) as pool:
+        statuses = list(pool.map(send, range(50)))
+    assert set(statuses) <= {202, 409}
+    assert 202 in statuses
+    assert door.world.count("bulk_change") == 1
+
+
+def test_a_key_that_is_being_recorded_is_told_so_and_not_waited_for(door: Door) -> None:
+    with door.world.services.database.begin() as tx:
+        tenant = door.world.provider.tenant_id
+        tx.exec_driver_sql(f"SELECT pg_advisory_xact_lock(hashtextextended('{tenant}:k1', 0))")
+        answer = door.as_().post(CHANGES, json=door.request(), headers={"Idempotency-Key": "k1"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (409, "1")
+    assert door.world.count("bulk_change") == 0
+
+
+def test_a_provider_without_an_adapter_has_a_type_of_its_own(door: Door) -> None:
+    door.world.sql("UPDATE m2m.service_provider SET integration_type = 'Pond'")
+    answer = door.as_().post(CHANGES, json=door.request())
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:m2m:problem:unsupported-provider")
+
+
+def test_too_many_open_changes_are_refused_until_one_ends(door: Door) -> None:
+    door.world.sql("UPDATE m2m.tenant SET max_open_changes = 1")
+    first = door.as_().post(CHANGES, json=door.request(devices=[door.world.iccids[0]])).json()["id"]
+    second = door.request(devices=[door.world.iccids[1]])
+    answer = door.as_().post(CHANGES, json=second)
+    assert (answer.status_code, answer.json()["type"]) == (429, "urn:m2m:problem:too-many-open-changes")
+    door.world.run(first)
+    assert door.as_().post(CHANGES, json=second).status_code == 202
+
+
+def test_only_what_was_recorded_as_new_is_processed(door: Door) -> None:
+    recorded = door.as_().post(CHANGES, json=door.request(process_changes=False)).json()["id"]
+    assert door.as_().post(f"{CHANGES}/{recorded}/process").json()["status"] == "QUEUED"
+    again = door.as_().post(f"{CHANGES}/{recorded}/process")
+    assert (again.status_code, again.json()["type"]) == (409, "urn:m2m:problem:not-processable")
+    assert door.as_().post(f"{CHANGES}/{recorded}/retry").status_code == 409
