@@ -19,3 +19,4 @@ class AuditKind(StrEnum):
     PROVIDER_CONFIGURED = "PROVIDER_CONFIGURED"  # security: an account was added or changed
     CREDENTIAL_CHANGED = "CREDENTIAL_CHANGED"  # security: a carrier credential was stored
     DRIFT_REPAIRED = "DRIFT_REPAIRED"  # AMOP took over what the carrier shows of a device
+    DESTINATION_CHANGED = "DESTINATION_CHANGED"  # security: where notices go, or what signs them, was changed
