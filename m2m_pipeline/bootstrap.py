@@ -1,13 +1,19 @@
 """The composition root: settings in, services out. The only module that knows every package."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from m2m_pipeline.carriers.registry import CarrierRegistry
+from m2m_pipeline.delivery.addresses import DestinationPolicy
+from m2m_pipeline.delivery.webhook import WebhookSender
 from m2m_pipeline.domain.carrier import Carriers
+from m2m_pipeline.domain.notices import DestinationKind, Sender
+from m2m_pipeline.queues.sqs_sender import SqsSender
 from m2m_pipeline.services.accounts import Accounts
 from m2m_pipeline.services.browsing import Browsing
 from m2m_pipeline.services.catalogue import Catalogue
+from m2m_pipeline.services.destinations import Destinations
 from m2m_pipeline.services.drift.drifting import Drifting, DriftSettings
 from m2m_pipeline.services.execution.execution import Execution
 from m2m_pipeline.services.execution.session import Patience
@@ -15,6 +21,7 @@ from m2m_pipeline.services.execution.sessions import ExecutionSettings, Sessions
 from m2m_pipeline.services.identity import Identity
 from m2m_pipeline.services.inbox import Inbox
 from m2m_pipeline.services.intake import Intake
+from m2m_pipeline.services.outbox import Outbox
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reconciliation import Reconciliation
@@ -74,6 +81,9 @@ class Application:
             identity=Identity(walled, self.security_log),
         )
 
+    destinations: Destinations
+    outbox: Outbox
+
     def close(self) -> None:
         """End what is under way, and give the connections back."""
         self.sessions.close()
@@ -97,6 +107,8 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
     sessions = Sessions(database, vault, door, ExecutionSettings(settings.lease_seconds, patience))
     submission = Submission(database, known, may_wait=settings.overlap == "wait")
     security_log = SecurityLog(database)
+    policy = DestinationPolicy(settings.webhook_hosts)
+    destinations = Destinations(database, vault, policy.check)
     return Application(
         database=database,
         sessions=sessions,
@@ -120,4 +132,13 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         reporting=Reporting(database),
         security_log=security_log,
         identity=Identity(database, security_log),
+        destinations=destinations,
+        outbox=Outbox(database, destinations, _senders(settings, policy), settings.notice_patience_hours * 3600),
     )
+
+
+def _senders(settings: Settings, policy: DestinationPolicy) -> Mapping[DestinationKind, Sender]:
+    return {
+        DestinationKind.WEBHOOK: WebhookSender(policy),
+        DestinationKind.SQS: SqsSender(settings.sqs_region or None, settings.sqs_endpoint_url or None),
+    }

@@ -171,6 +171,18 @@ class Settings(BaseModel):
         description="Requests that the API answers to one key or person, ten seconds' worth at once; for each process",
         examples=["50"],
     )
+    webhook_hosts: tuple[str, ...] = Field(
+        default=(),
+        description="Hosts (`host` or `host:port`), comma separated, where webhooks may be private and need no TLS",
+        examples=["hooks.internal.example,127.0.0.1:8080"],
+    )
+    notice_patience_hours: float = Field(
+        default=24.0,
+        gt=0,
+        le=720,
+        description="How long the delivery of a notice is tried again before it is given up, in hours",
+        examples=["24"],
+    )
 
     @field_validator("database_url")
     @classmethod
@@ -183,7 +195,7 @@ class Settings(BaseModel):
             raise ValueError(message)
         return url
 
-    @field_validator("encryption_keys", mode="before")
+    @field_validator("encryption_keys", "webhook_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value

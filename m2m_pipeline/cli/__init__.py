@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from m2m_pipeline.cli import accounts, changes, inbox, operations, reconciliation, serving
+from m2m_pipeline.cli import accounts, changes, inbox, notices, operations, reconciliation, serving
 
 app = typer.Typer(
     name="m2m",
@@ -15,6 +15,7 @@ app = typer.Typer(
 )
 changes.register(app)
 inbox.register(app)
+notices.register(app)
 accounts.register(app)
 reconciliation.register(app)
 operations.register(app)

@@ -7,8 +7,10 @@ from m2m_pipeline.domain.carrier import UnsupportedIntegrationError
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.local.errors import LocalServiceError
 from m2m_pipeline.services.accounts import CarrierCallFailedError
+from m2m_pipeline.services.destinations import DestinationUnknownError
 from m2m_pipeline.services.identity import KeyUnknownError
 from m2m_pipeline.services.inbox import MessageUnknownError
+from m2m_pipeline.services.outbox import NoticeUnknownError
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.services.retrying import NotRetryableError
 from m2m_pipeline.services.submission import NotProcessableError
@@ -29,6 +31,8 @@ STATUS: dict[type[Exception], int] = {
     BulkChangeUnknownError: REJECTED,
     MessageUnknownError: REJECTED,
     KeyUnknownError: REJECTED,
+    DestinationUnknownError: REJECTED,
+    NoticeUnknownError: REJECTED,
     NotProcessableError: REJECTED,
     NotRetryableError: REJECTED,
     MissingSettingError: REJECTED,

@@ -23,3 +23,4 @@ class AuditKind(StrEnum):
     PERMISSION_DENIED = "PERMISSION_DENIED"  # security: somebody asked for what their role does not grant
     KEY_CREATED = "KEY_CREATED"  # security: an API key was made
     KEY_REVOKED = "KEY_REVOKED"  # security: an API key holds no more
+    DESTINATION_CHANGED = "DESTINATION_CHANGED"  # security: where notices go, or what signs them, was changed

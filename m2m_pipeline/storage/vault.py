@@ -1,4 +1,4 @@
-"""Carrier credentials at rest: encrypted with the newest key, readable with any key still listed."""
+"""Credentials at rest: encrypted with the newest key, readable with any key still listed."""
 
 from collections.abc import Sequence
 
@@ -28,28 +28,28 @@ class Vault:
             )
             raise EncryptionKeyError(message) from None
 
-    def seal(self, provider_id: int, secret: str) -> bytes:
-        """Encrypt the secret of a service provider.
+    def seal(self, owner: int | str, secret: str) -> bytes:
+        """Encrypt a secret of `owner`: a service provider's id, or what names another row, without a colon.
 
         Raises:
             EncryptionKeyError: no key is configured.
 
         """
-        return self._keys().encrypt(f"{provider_id}:{secret}".encode())
+        return self._keys().encrypt(f"{owner}:{secret}".encode())
 
-    def open(self, provider_id: int, ciphertext: bytes) -> str:
-        """Decrypt the secret of a service provider.
+    def open(self, owner: int | str, ciphertext: bytes) -> str:
+        """Decrypt a secret of `owner`.
 
         Raises:
             EncryptionKeyError: no key is configured.
-            CredentialUnreadableError: no configured key fits, or the ciphertext belongs to another provider.
+            CredentialUnreadableError: no configured key fits, or the ciphertext belongs to another owner.
 
         """
         try:
-            owner, _, secret = self._keys().decrypt(ciphertext).decode().partition(":")
+            sealed_for, _, secret = self._keys().decrypt(ciphertext).decode().partition(":")
         except InvalidToken:
-            owner, secret = "", ""
-        if owner != str(provider_id):
+            sealed_for, secret = "", ""
+        if sealed_for != str(owner):
             raise CredentialUnreadableError(REASONS[ReasonCode.CREDENTIAL_UNREADABLE].next_step)
         return secret
 

@@ -9,6 +9,7 @@ from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.change import BulkChange
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import BulkChangeStatus, DeviceStatus
+from m2m_pipeline.services.notifying import tell_end
 from m2m_pipeline.services.reporting import ResultDocument, fold
 from m2m_pipeline.storage import audit, bulk_changes, details, tallies
 from m2m_pipeline.storage.database import Database, retrying_transient
@@ -94,6 +95,7 @@ def _end(tx: Connection, attempt: Attempt, change: BulkChange, status: BulkChang
         message=change.message,
         request={"counts": {name.value: count for name, count in document.counts.items()}},
     )
+    tell_end(tx, change, document)
     bulk_changes.store_result(tx, attempt, document.model_dump(mode="json"))
     return document
 

@@ -1,0 +1,28 @@
+"""The sensor that delivers notices.
+
+It writes, and may: each notice is claimed and settled by guarded transactions, and to be delivered twice is what
+receivers of notices are prepared for.
+"""
+
+import dagster as dg
+
+from m2m_pipeline.orchestration.platform import Platform
+
+INTERVAL_SECONDS = 5
+"""Dagster's floor."""
+
+
+def notice_sensor() -> dg.SensorDefinition:
+    """The deliverer of the outbox."""
+
+    @dg.sensor(minimum_interval_seconds=INTERVAL_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING)
+    def deliver_notices(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SkipReason:
+        """Deliver the notices that are due; what fails is tried again later, and in the end given up with a reason."""
+        done = platform.services.outbox.deliver()
+        if done.dead:
+            context.log.warning("%d notices were given up: see `m2m notices --status DEAD`.", done.dead)
+        if not (done.delivered or done.postponed or done.dead):
+            return dg.SkipReason("No notice is due.")
+        return dg.SkipReason(f"{done.delivered} delivered, {done.postponed} to be tried again, {done.dead} given up.")
+
+    return deliver_notices
