@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from m2m_pipeline.carriers.registry import CarrierRegistry
 from m2m_pipeline.delivery.addresses import DestinationPolicy
+from m2m_pipeline.delivery.mail import MailSender, SmtpServer
 from m2m_pipeline.delivery.webhook import WebhookSender
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.domain.notices import DestinationKind, Sender
 from m2m_pipeline.queues.sqs_sender import SqsSender
 from m2m_pipeline.services.accounts import Accounts
+from m2m_pipeline.services.alerting import Alerting
 from m2m_pipeline.services.browsing import Browsing
 from m2m_pipeline.services.catalogue import Catalogue
 from m2m_pipeline.services.destinations import Destinations
@@ -68,6 +70,9 @@ class Application:
     reporting: Reporting
     security_log: SecurityLog
     identity: Identity
+    destinations: Destinations
+    outbox: Outbox
+    alerting: Alerting
 
     def desk(self, tenant_id: int) -> Desk:
         """The services for one tenant, behind the wall."""
@@ -80,9 +85,6 @@ class Application:
             catalogue=Catalogue(walled, Standings(walled)),
             identity=Identity(walled, self.security_log),
         )
-
-    destinations: Destinations
-    outbox: Outbox
 
     def close(self) -> None:
         """End what is under way, and give the connections back."""
@@ -133,6 +135,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         security_log=security_log,
         identity=Identity(database, security_log),
         destinations=destinations,
+        alerting=Alerting(database),
         outbox=Outbox(database, destinations, _senders(settings, policy), settings.notice_patience_hours * 3600),
     )
 
@@ -140,5 +143,19 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
 def _senders(settings: Settings, policy: DestinationPolicy) -> Mapping[DestinationKind, Sender]:
     return {
         DestinationKind.WEBHOOK: WebhookSender(policy),
+        DestinationKind.EMAIL: MailSender(_smtp(settings)),
         DestinationKind.SQS: SqsSender(settings.sqs_region or None, settings.sqs_endpoint_url or None),
     }
+
+
+def _smtp(settings: Settings) -> SmtpServer | None:
+    if not settings.smtp_host:
+        return None
+    return SmtpServer(
+        host=settings.smtp_host,
+        port=settings.smtp_port,
+        sender=settings.smtp_from,
+        starttls=settings.smtp_starttls,
+        username=settings.smtp_username,
+        password=settings.smtp_password.get_secret_value(),
+    )

@@ -5,7 +5,7 @@ import dagster as dg
 from m2m_pipeline.orchestration.assets import bulk_changes
 from m2m_pipeline.orchestration.inbound import InboundQueue, intake_sensor
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
-from m2m_pipeline.orchestration.notices import notice_sensor
+from m2m_pipeline.orchestration.notices import notice_sensor, watch_sensor
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.reconciliation import reconciliation, reconciliation_schedule
 from m2m_pipeline.orchestration.sensors import dispatch_sensor
@@ -19,6 +19,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         dispatch_sensor(settings.dispatch_interval_seconds),
         sweep_sensor(settings.sweep_interval_seconds),
         notice_sensor(),
+        watch_sensor(),
     ]
     if settings.sqs_queue_url:
         sensors.append(intake_sensor())

@@ -184,6 +184,26 @@ class Settings(BaseModel):
         examples=["24"],
     )
 
+    smtp_host: str = Field(
+        default="",
+        description="SMTP server that takes notices to mailboxes; without it none is mailed",
+        examples=["smtp.example.com"],
+    )
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="Its port", examples=["587"])
+    smtp_from: str = Field(
+        default="m2m@localhost",
+        pattern=r"^\S+@\S+$",
+        description="Who the mails are from",
+        examples=["m2m@example.com"],
+    )
+    smtp_starttls: bool = Field(
+        default=True, description="Whether the connection is encrypted before anything is said", examples=["true"]
+    )
+    smtp_username: str = Field(default="", description="Who signs in at the SMTP server, if anybody", examples=["m2m"])
+    smtp_password: SecretStr = Field(
+        default=SecretStr(""), description="The SMTP user's password", examples=["from your secret store"]
+    )
+
     @field_validator("database_url")
     @classmethod
     def _psycopg_3(cls, url: SecretStr) -> SecretStr:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from m2m_pipeline.cli import accounts, changes, inbox, notices, operations, reconciliation, serving
+from m2m_pipeline.cli import accounts, changes, health, inbox, notices, operations, reconciliation, serving
 
 app = typer.Typer(
     name="m2m",
@@ -16,6 +16,7 @@ app = typer.Typer(
 changes.register(app)
 inbox.register(app)
 notices.register(app)
+health.register(app)
 accounts.register(app)
 reconciliation.register(app)
 operations.register(app)

@@ -45,8 +45,9 @@ class MailSender:
         except smtplib.SMTPResponseException as error:
             # 4xx is the server's "later", 5xx its "never".
             return Failed(f"The SMTP server answered {error.smtp_code}.", final=error.smtp_code >= _NEVER)
-        except smtplib.SMTPRecipientsRefused:
-            return Failed("The SMTP server refuses the recipient.", final=True)
+        except smtplib.SMTPRecipientsRefused as refused:
+            code = max(code for code, _ in refused.recipients.values())
+            return Failed(f"The SMTP server refuses the recipient ({code}).", final=code >= _NEVER)
         except (smtplib.SMTPException, OSError, ssl.SSLError) as error:
             return Failed(f"The SMTP server does not take it ({type(error).__name__}).")
         return None

@@ -26,3 +26,24 @@ def notice_sensor() -> dg.SensorDefinition:
         return dg.SkipReason(f"{done.delivered} delivered, {done.postponed} to be tried again, {done.dead} given up.")
 
     return deliver_notices
+
+
+WATCH_SECONDS = 30
+
+
+def watch_sensor() -> dg.SensorDefinition:
+    """The watcher of the platform."""
+
+    @dg.sensor(minimum_interval_seconds=WATCH_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING)
+    def watch_platform(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SkipReason:
+        """Raise and resolve alerts. `m2m health`, asked from outside, tells whether this sensor still ticks."""
+        watched = platform.services.alerting.watch()
+        for one in watched.raised:
+            context.log.warning("%s, %s: %s", one.name, one.subject, one.detail)
+        for one in watched.resolved:
+            context.log.info("%s, %s: resolved.", one.name, one.subject)
+        if not (watched.raised or watched.resolved):
+            return dg.SkipReason("Nothing has changed.")
+        return dg.SkipReason(f"{len(watched.raised)} alerts raised, {len(watched.resolved)} resolved.")
+
+    return watch_platform

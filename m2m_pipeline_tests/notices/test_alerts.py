@@ -1,0 +1,154 @@
+"""Each alert is raised once and resolved once, and its words are those of the table and of the documentation."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.main import get_command
+
+from m2m_pipeline.cli import app
+from m2m_pipeline.domain.alerts import ALERTS, AlertName
+from m2m_pipeline.domain.notices import DestinationKind
+from m2m_pipeline.storage.alerts import CONDITIONS
+from m2m_pipeline_tests.notices.conftest import application
+from m2m_pipeline_tests.notices.mailbox import SmtpStand
+from m2m_pipeline_tests.world import PROVIDER, TENANT, USERNAME, World
+
+OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+
+
+def break_(world: World, name: AlertName) -> str:
+    """Make one condition hold; the alert's subject."""
+    world.sql(
+        "INSERT INTO m2m.carrier_gate (account) VALUES (%s) ON CONFLICT DO NOTHING",
+        f"{world.carrier_url.partition('://')[2].rstrip('/')}/{USERNAME}",
+    )
+    match name:
+        case AlertName.CHANGE_FAILED | AlertName.CHANGE_PARTIAL:
+            bulk_change_id = world.submit().bulk_change_id
+            status = name.value.removeprefix("CHANGE_")
+            world.sql("UPDATE m2m.bulk_change SET status = %s, finished_at = clock_timestamp()", status)
+            return f"bulk change {bulk_change_id}"
+        case AlertName.BREAKER_OPEN:
+            world.sql("UPDATE m2m.carrier_gate SET open_since = extract(epoch FROM clock_timestamp()) - 601")
+            return f"provider {PROVIDER} of {TENANT}"
+        case AlertName.QUEUE_STUCK:
+            world.submit()
+            world.sql("UPDATE m2m.bulk_change SET attempt_queued_at = attempt_queued_at - interval '601 s'")
+            return "queue"
+        case AlertName.ATTEMPTS_DIE:
+            bulk_change_id = world.submit().bulk_change_id
+            world.sql("UPDATE m2m.bulk_change SET fruitless_attempts = 2")
+            return f"bulk change {bulk_change_id}"
+        case AlertName.DRIFT:
+            drift_away(world)
+            return f"provider {PROVIDER} of {TENANT}"
+        case AlertName.NOTICES_DEAD:
+            stored = world.services.destinations.store(
+                TENANT, DestinationKind.WEBHOOK, "https://hooks.example.com/", None, "test"
+            )
+            world.submit_and_run()
+            world.sql("UPDATE m2m.notice SET status = 'DEAD', ended_at = clock_timestamp(), last_failure = 'no'")
+            return f"destination {stored.destination.id} of {TENANT}"
+        case AlertName.PLATFORM_SILENT:
+            raise AssertionError
+
+
+def drift_away(world: World) -> None:
+    """More devices than are borne differ, for a cause that is drift."""
+    provider = world.provider
+    world.sql(
+        "INSERT INTO m2m.reconciliation_pass (tenant_id, service_provider_id, is_full, phase, finished_at) "
+        "VALUES (%s, %s, true, 'DONE', clock_timestamp())",
+        provider.tenant_id,
+        provider.id,
+    )
+    world.sql(
+        "INSERT INTO m2m.drift (tenant_id, service_provider_id, pass_id, iccid, cause) "
+        "SELECT tenant_id, service_provider_id, id, 'x' || n, 'MADE_OUTSIDE' "
+        "FROM m2m.reconciliation_pass, generate_series(1, 101) n"
+    )
+
+
+def mend(world: World) -> None:
+    """End whatever `break_` made hold."""
+    world.sql("UPDATE m2m.bulk_change SET status = 'PROCESSED', fruitless_attempts = 0")
+    world.sql("UPDATE m2m.carrier_gate SET open_since = NULL")
+    world.sql("UPDATE m2m.notice SET status = 'DELIVERED' WHERE status = 'DEAD'")
+    world.sql("DELETE FROM m2m.drift")
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_an_alert_is_raised_once_and_resolved_once(world: World, name: AlertName) -> None:
+    watch = world.services.alerting.watch
+    assert (watch().raised, watch().resolved) == ([], [])
+
+    subject = break_(world, name)
+    (raised,) = watch().raised
+    assert (raised.name, raised.subject) == (name, subject)
+    assert watch().raised == [], "it still holds, and has been told"
+    mend(world)
+    (resolved,) = watch().resolved
+    assert (resolved.name, resolved.subject) == (name, subject)
+    assert watch().resolved == []
+    break_(world, name) if name is AlertName.BREAKER_OPEN else mend(world)
+    assert len(watch().raised) == (name is AlertName.BREAKER_OPEN), "what comes back is told again"
+
+
+def test_the_operators_are_mailed_what_it_means_and_what_to_type(world: World) -> None:
+    with SmtpStand() as mailbox:
+        services = application(world, **mailbox.settings)
+        services.destinations.store(None, DestinationKind.EMAIL, "oncall@example.com", None, "test")
+        services.destinations.store(TENANT, DestinationKind.EMAIL, "tenant@example.com", None, "test")
+        break_(world, AlertName.BREAKER_OPEN)
+        services.alerting.watch()
+        mend(world)
+        services.alerting.watch()
+        assert services.outbox.deliver().delivered == 2
+        services.close()
+    resolved, raised = sorted((mail.decode() for mail in mailbox.mails), key=lambda mail: "Resolved:" not in mail)
+    assert "To: oncall@example.com" in raised
+    assert "Subject: [m2m] a carrier does not answer: provider att of acme" in raised
+    assert "m2m provider list" in raised
+    assert "Resolved: a carrier does not answer" in resolved
+
+
+@pytest.mark.parametrize(("refusal", "kept"), [("451 later", "PENDING"), ("550 never", "DEAD")])
+def test_a_server_that_says_later_is_asked_later(world: World, refusal: str, kept: str) -> None:
+    with SmtpStand(refusal) as mailbox:
+        services = application(world, **mailbox.settings)
+        services.destinations.store(None, DestinationKind.EMAIL, "oncall@example.com", None, "test")
+        break_(world, AlertName.BREAKER_OPEN)
+        services.alerting.watch()
+        services.outbox.deliver()
+        services.close()
+    assert world.sql("SELECT status FROM m2m.notice") == [(kept,)]
+
+
+def test_whoever_asks_from_outside_learns_that_nothing_ticks(world: World) -> None:
+    health = world.services.alerting.health
+    assert not health().is_alive, "it never ticked"
+    world.services.alerting.watch()
+    assert health().is_alive
+    world.sql("UPDATE m2m.heartbeat SET at = at - interval '181 s'")
+    assert not health().is_alive
+
+
+@pytest.mark.parametrize("name", AlertName)
+def test_the_documentation_says_what_the_table_says(name: AlertName) -> None:
+    alert = ALERTS[name]
+    (row,) = [line for line in OPERATIONS.splitlines() if line.startswith(f"| `{name}` |")]
+    _, _, when, look_at, typed, _ = (cell.strip() for cell in row.split("|"))
+    assert when == f"{alert.title}: {alert.raised_when}"
+    assert look_at == alert.look_at
+    assert re.findall(r"`([^`]+)`", typed) == list(alert.commands)
+
+
+@pytest.mark.parametrize("command", sorted({command for alert in ALERTS.values() for command in alert.commands}))
+def test_what_is_to_be_typed_exists(command: str) -> None:
+    word, *more = command.split()[1:]
+    commands: dict[str, Any] = getattr(get_command(app), "commands")  # noqa: B009 - a group has them
+    found = commands[word]
+    if more and not more[0].startswith("-") and hasattr(found, "commands"):
+        assert more[0] in found.commands
