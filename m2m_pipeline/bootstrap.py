@@ -29,6 +29,7 @@ from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reconciliation import Reconciliation
 from m2m_pipeline.services.reporting import Reporting
 from m2m_pipeline.services.retrying import Retrying
+from m2m_pipeline.services.rotation import Rotation
 from m2m_pipeline.services.security_log import SecurityLog
 from m2m_pipeline.services.standings import Standings
 from m2m_pipeline.services.submission import Submission
@@ -73,6 +74,7 @@ class Application:
     destinations: Destinations
     outbox: Outbox
     alerting: Alerting
+    rotation: Rotation
 
     def desk(self, tenant_id: int) -> Desk:
         """The services for one tenant, behind the wall."""
@@ -136,6 +138,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         identity=Identity(database, security_log),
         destinations=destinations,
         alerting=Alerting(database),
+        rotation=Rotation(database, vault),
         outbox=Outbox(database, destinations, _senders(settings, policy), settings.notice_patience_hours * 3600),
     )
 

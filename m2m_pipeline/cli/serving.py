@@ -15,6 +15,7 @@ def register(app: typer.Typer) -> None:
     key.command("list")(list_keys)
     key.command("revoke")(revoke_key)
     key.command("generate")(generate_key)
+    key.command("rotate")(rotate_keys)
     app.add_typer(key, name="key")
     app.command()(serve)
 
@@ -77,3 +78,14 @@ def generate_key() -> None:
 
 
 _MAX_NAME = 200
+
+
+def rotate_keys() -> None:
+    """Seal every stored secret with the newest of M2M_ENCRYPTION_KEYS; can be interrupted and said again.
+
+    Exit status: 1 where a secret is opened by none of the keys.
+    """
+    with application() as services:
+        done = services.rotation.rotate()
+    print(f"{done.renewed} sealed anew, {done.newest_already} were already, {done.unreadable} cannot be read")
+    raise typer.Exit(1 if done.unreadable else 0)

@@ -20,13 +20,15 @@ class Vault:
 
     def __init__(self, keys: Sequence[str]) -> None:
         try:
-            self._fernet = MultiFernet([Fernet(key) for key in keys]) if keys else None
+            fernets = [Fernet(key) for key in keys]
         except ValueError:
             message = (
                 "M2M_ENCRYPTION_KEYS: one of the keys is not a Fernet key (32 bytes, url-safe base64, 44 characters). "
                 "Retrying does not help; make one with `m2m key generate`."
             )
             raise EncryptionKeyError(message) from None
+        self._newest = fernets[0] if fernets else None
+        self._fernet = MultiFernet(fernets) if fernets else None
 
     def seal(self, owner: int | str, secret: str) -> bytes:
         """Encrypt a secret of `owner`: a service provider's id, or what names another row, without a colon.
@@ -52,6 +54,25 @@ class Vault:
         if sealed_for != str(owner):
             raise CredentialUnreadableError(REASONS[ReasonCode.CREDENTIAL_UNREADABLE].next_step)
         return secret
+
+    def renew(self, ciphertext: bytes) -> bytes | None:
+        """The same secret, of the same owner, sealed with the newest key; None where it is already.
+
+        Raises:
+            EncryptionKeyError: no key is configured.
+            CredentialUnreadableError: no configured key fits.
+
+        """
+        keys = self._keys()
+        assert self._newest is not None
+        try:
+            self._newest.decrypt(ciphertext)
+        except InvalidToken:
+            try:
+                return keys.rotate(ciphertext)
+            except InvalidToken:
+                raise CredentialUnreadableError(REASONS[ReasonCode.CREDENTIAL_UNREADABLE].next_step) from None
+        return None
 
     def _keys(self) -> MultiFernet:
         if self._fernet is None:
