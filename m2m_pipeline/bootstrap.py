@@ -3,14 +3,19 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from m2m_pipeline.archive import DirectoryArchive
+from m2m_pipeline.aws.sqs_sender import SqsSender
 from m2m_pipeline.carriers.registry import CarrierRegistry
 from m2m_pipeline.delivery.addresses import DestinationPolicy
 from m2m_pipeline.delivery.webhook import WebhookSender
 from m2m_pipeline.domain.carrier import Carriers
+from m2m_pipeline.domain.digests import DigestArchive
 from m2m_pipeline.domain.notices import DestinationKind, Sender
-from m2m_pipeline.queues.sqs_sender import SqsSender
 from m2m_pipeline.services.accounts import Accounts
+from m2m_pipeline.services.audit.signing import Signatures
+from m2m_pipeline.services.auditing import Auditing
 from m2m_pipeline.services.browsing import Browsing
 from m2m_pipeline.services.catalogue import Catalogue
 from m2m_pipeline.services.destinations import Destinations
@@ -83,6 +88,7 @@ class Application:
 
     destinations: Destinations
     outbox: Outbox
+    auditing: Auditing
 
     def close(self) -> None:
         """End what is under way, and give the connections back."""
@@ -95,6 +101,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
 
     Raises:
         EncryptionKeyError: one of the configured keys is not a Fernet key.
+        SigningKeyError: one of the configured keys of audit digests is not an Ed25519 key.
 
     """
     # It writes each address that it calls, and with it each ICCID.
@@ -134,6 +141,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         identity=Identity(database, security_log),
         destinations=destinations,
         outbox=Outbox(database, destinations, _senders(settings, policy), settings.notice_patience_hours * 3600),
+        auditing=_auditing(database, settings),
     )
 
 
@@ -142,3 +150,25 @@ def _senders(settings: Settings, policy: DestinationPolicy) -> Mapping[Destinati
         DestinationKind.WEBHOOK: WebhookSender(policy),
         DestinationKind.SQS: SqsSender(settings.sqs_region or None, settings.sqs_endpoint_url or None),
     }
+
+
+def _auditing(database: Database, settings: Settings) -> Auditing:
+    signatures = Signatures(settings.audit_signing_key.get_secret_value(), settings.audit_public_keys)
+    return Auditing(database, _digest_archive(settings.audit_digest_target), signatures)
+
+
+def _digest_archive(target: str) -> DigestArchive | None:
+    """The place of audit digests: None where there is none, or a directory, or `s3://BUCKET/PREFIX`.
+
+    Raises:
+        ArchiveUnavailableError: AWS's own configuration cannot be read.
+
+    """
+    if not target:
+        return None
+    if not target.startswith("s3://"):
+        return DirectoryArchive(Path(target))
+    from m2m_pipeline.aws.s3 import S3Archive  # noqa: PLC0415 - only who has a bucket pays for boto3
+
+    bucket, _, prefix = target.removeprefix("s3://").partition("/")
+    return S3Archive(bucket, prefix)

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from m2m_pipeline.cli import accounts, changes, inbox, notices, operations, reconciliation, serving
+from m2m_pipeline.cli import accounts, audit, changes, inbox, notices, operations, reconciliation, serving
 
 app = typer.Typer(
     name="m2m",
@@ -18,6 +18,7 @@ inbox.register(app)
 notices.register(app)
 accounts.register(app)
 reconciliation.register(app)
+audit.register(app)
 operations.register(app)
 serving.register(app)
 
