@@ -3,16 +3,21 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from m2m_pipeline.archive import DirectoryArchive
+from m2m_pipeline.aws.sqs_sender import SqsSender
 from m2m_pipeline.carriers.registry import CarrierRegistry
 from m2m_pipeline.delivery.addresses import DestinationPolicy
 from m2m_pipeline.delivery.mail import MailSender, SmtpServer
 from m2m_pipeline.delivery.webhook import WebhookSender
 from m2m_pipeline.domain.carrier import Carriers
+from m2m_pipeline.domain.digests import DigestArchive
 from m2m_pipeline.domain.notices import DestinationKind, Sender
-from m2m_pipeline.queues.sqs_sender import SqsSender
 from m2m_pipeline.services.accounts import Accounts
 from m2m_pipeline.services.alerting import Alerting
+from m2m_pipeline.services.audit.signing import Signatures
+from m2m_pipeline.services.auditing import Auditing
 from m2m_pipeline.services.browsing import Browsing
 from m2m_pipeline.services.catalogue import Catalogue
 from m2m_pipeline.services.destinations import Destinations
@@ -75,6 +80,7 @@ class Application:
     outbox: Outbox
     alerting: Alerting
     rotation: Rotation
+    auditing: Auditing
 
     def desk(self, tenant_id: int) -> Desk:
         """The services for one tenant, behind the wall."""
@@ -99,6 +105,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
 
     Raises:
         EncryptionKeyError: one of the configured keys is not a Fernet key.
+        SigningKeyError: one of the configured keys of audit digests is not an Ed25519 key.
 
     """
     # It writes each address that it calls, and with it each ICCID.
@@ -140,6 +147,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         alerting=Alerting(database),
         rotation=Rotation(database, vault),
         outbox=Outbox(database, destinations, _senders(settings, policy), settings.notice_patience_hours * 3600),
+        auditing=_auditing(database, settings),
     )
 
 
@@ -162,3 +170,25 @@ def _smtp(settings: Settings) -> SmtpServer | None:
         username=settings.smtp_username,
         password=settings.smtp_password.get_secret_value(),
     )
+
+
+def _auditing(database: Database, settings: Settings) -> Auditing:
+    signatures = Signatures(settings.audit_signing_key.get_secret_value(), settings.audit_public_keys)
+    return Auditing(database, _digest_archive(settings.audit_digest_target), signatures)
+
+
+def _digest_archive(target: str) -> DigestArchive | None:
+    """The place of audit digests: None where there is none, or a directory, or `s3://BUCKET/PREFIX`.
+
+    Raises:
+        ArchiveUnavailableError: AWS's own configuration cannot be read.
+
+    """
+    if not target:
+        return None
+    if not target.startswith("s3://"):
+        return DirectoryArchive(Path(target))
+    from m2m_pipeline.aws.s3 import S3Archive  # noqa: PLC0415 - only who has a bucket pays for boto3
+
+    bucket, _, prefix = target.removeprefix("s3://").partition("/")
+    return S3Archive(bucket, prefix)

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from m2m_pipeline.orchestration.assets import bulk_changes
+from m2m_pipeline.orchestration.auditing import audit_digest, digest_schedule, seal_sensor
 from m2m_pipeline.orchestration.inbound import InboundQueue, intake_sensor
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.notices import notice_sensor, watch_sensor
@@ -14,20 +15,24 @@ from m2m_pipeline.settings import Settings, load_settings
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
-    """The code location: the change and its sensors, the reconciliation and its schedule, and the catalog."""
+    """The code location: the change and its sensors, what is scheduled, what guards the audit log, and the catalog."""
     sensors = [
         dispatch_sensor(settings.dispatch_interval_seconds),
         sweep_sensor(settings.sweep_interval_seconds),
         notice_sensor(),
         watch_sensor(),
+        seal_sensor(settings.audit_seal_seconds),
     ]
+    schedules = [reconciliation_schedule(settings.reconcile_cron)]
+    if settings.audit_digest_target:
+        schedules.append(digest_schedule(settings.audit_digest_cron))
     if settings.sqs_queue_url:
         sensors.append(intake_sensor())
     return dg.Definitions(
         assets=[bulk_changes],
-        jobs=[bulk_carrier_rate_plan_change, reconciliation],
+        jobs=[bulk_carrier_rate_plan_change, reconciliation, audit_digest],
         sensors=sensors,
-        schedules=[reconciliation_schedule(settings.reconcile_cron)],
+        schedules=schedules,
         resources={"platform": Platform(), "inbound": InboundQueue()},
     )
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from m2m_pipeline.audit_settings import CRON, AuditSettings
 
 SERVICES_FILE = "services.json"
 """Where `m2m up` writes the environment of the running services, below the state directory."""
@@ -16,7 +18,7 @@ class MissingSettingError(Exception):
     """A setting is missing or wrong. The message gives its name, what it must be, and an example."""
 
 
-class Settings(BaseModel):
+class Settings(AuditSettings):
     """What the operator configures. Every field is the environment variable `M2M_` + its name in capitals."""
 
     model_config = ConfigDict(frozen=True)
@@ -68,7 +70,7 @@ class Settings(BaseModel):
 
     reconcile_cron: str = Field(
         default="*/15 * * * *",
-        pattern=r"^\s*(\S+\s+){4}\S+\s*$",
+        pattern=CRON,
         description="When unknown outcomes are settled and drift is looked for, as a cron expression (UTC)",
         examples=["*/15 * * * *"],
     )

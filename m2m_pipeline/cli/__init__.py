@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from m2m_pipeline.cli import accounts, changes, health, inbox, notices, operations, reconciliation, serving
+from m2m_pipeline.cli import accounts, audit, changes, health, inbox, notices, operations, reconciliation, serving
 
 app = typer.Typer(
     name="m2m",
@@ -19,6 +19,7 @@ notices.register(app)
 health.register(app)
 accounts.register(app)
 reconciliation.register(app)
+audit.register(app)
 operations.register(app)
 serving.register(app)
 

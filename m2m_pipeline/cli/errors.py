@@ -4,9 +4,11 @@ import json
 import sys
 
 from m2m_pipeline.domain.carrier import UnsupportedIntegrationError
+from m2m_pipeline.domain.digests import ArchiveUnavailableError
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.local.errors import LocalServiceError
 from m2m_pipeline.services.accounts import CarrierCallFailedError
+from m2m_pipeline.services.auditing import NoDigestTargetError, TenantUnknownError
 from m2m_pipeline.services.destinations import DestinationUnknownError
 from m2m_pipeline.services.identity import KeyUnknownError
 from m2m_pipeline.services.inbox import MessageUnknownError
@@ -38,12 +40,15 @@ STATUS: dict[type[Exception], int] = {
     MissingSettingError: REJECTED,
     EncryptionKeyError: REJECTED,
     CredentialUnreadableError: REJECTED,
+    NoDigestTargetError: REJECTED,
+    TenantUnknownError: REJECTED,
     ValueError: REJECTED,
     DatabaseUnavailableError: UNAVAILABLE,
     DatabaseRefusedError: UNAVAILABLE,
     FrontDoorRoleError: UNAVAILABLE,
     CarrierCallFailedError: UNAVAILABLE,
     LocalServiceError: UNAVAILABLE,
+    ArchiveUnavailableError: UNAVAILABLE,
 }
 
 

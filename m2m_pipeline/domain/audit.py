@@ -24,3 +24,4 @@ class AuditKind(StrEnum):
     KEY_CREATED = "KEY_CREATED"  # security: an API key was made
     KEY_REVOKED = "KEY_REVOKED"  # security: an API key holds no more
     DESTINATION_CHANGED = "DESTINATION_CHANGED"  # security: where notices go, or what signs them, was changed
+    RECORDS_PURGED = "RECORDS_PURGED"  # what the retention removed, and from before when

@@ -32,7 +32,7 @@ class InboundQueue(dg.ConfigurableResource["InboundQueue"]):
 
         """
         if self._queue is None:
-            from m2m_pipeline.queues.sqs import SqsQueue  # noqa: PLC0415 - only who has a queue pays for boto3
+            from m2m_pipeline.aws.sqs import SqsQueue  # noqa: PLC0415 - only who has a queue pays for boto3
 
             settings = load_settings()
             self._queue = SqsQueue(

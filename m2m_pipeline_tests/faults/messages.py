@@ -6,8 +6,8 @@ from contextlib import suppress
 
 import pytest
 
+from m2m_pipeline.aws import sqs
 from m2m_pipeline.domain.inbox import Message, QueueUnavailableError
-from m2m_pipeline.queues import sqs
 from m2m_pipeline.services.intake import Left, Taken
 from m2m_pipeline_tests.faults.verdict import Verdict
 from m2m_pipeline_tests.queues.server import ISOLATED, KEYS, REGION, AwsServer, Mailbox

@@ -42,7 +42,8 @@ def test_the_definitions_load_without_a_database(definitions: dg.Definitions) ->
 def test_the_sensors_run_without_anybody_starting_them(definitions: dg.Definitions) -> None:
     sensors = {one.name: one for one in definitions.sensors or []}
 
-    assert {"dispatch_bulk_changes", "sweep_abandoned_attempts", "deliver_notices", "watch_platform"} <= sensors.keys()
+    assert {"dispatch_bulk_changes", "sweep_abandoned_attempts", "deliver_notices"} <= sensors.keys()
+    assert {"watch_platform", "seal_audit_log"} <= sensors.keys()
     assert {one.default_status for one in sensors.values()} == {dg.DefaultSensorStatus.RUNNING}
     assert {name for name, one in sensors.items() if one.targets} == {"dispatch_bulk_changes"}
     assert sensors["dispatch_bulk_changes"].job_name == job.name

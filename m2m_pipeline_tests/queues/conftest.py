@@ -7,8 +7,8 @@ from typing import Protocol, TypeVar, cast, overload
 
 import pytest
 
-from m2m_pipeline.queues import sqs
-from m2m_pipeline.queues.sqs import SqsQueue
+from m2m_pipeline.aws import sqs
+from m2m_pipeline.aws.sqs import SqsQueue
 from m2m_pipeline_tests.queues.server import ISOLATED, KEYS, REGION, AwsServer, Mailbox
 from m2m_pipeline_tests.services.conftest import MakeWorld, carrier_url, make_world, shared_control
 from m2m_pipeline_tests.world import Options, World

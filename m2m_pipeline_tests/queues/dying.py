@@ -5,9 +5,9 @@ import signal
 import sys
 from typing import Any, NoReturn
 
+from m2m_pipeline.aws.sqs import SqsQueue
 from m2m_pipeline.bootstrap import build
 from m2m_pipeline.domain.inbox import Message
-from m2m_pipeline.queues.sqs import SqsQueue
 from m2m_pipeline.settings import load_settings
 from m2m_pipeline.storage import inbox
 

@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 
+from m2m_pipeline.aws.sqs import SqsQueue
 from m2m_pipeline.bootstrap import Application, build
 from m2m_pipeline.domain.inbox import Message, MessageQueue
-from m2m_pipeline.queues.sqs import SqsQueue
 from m2m_pipeline.services.intake import Left, Taken
 from m2m_pipeline.settings import Settings
 from m2m_pipeline_tests.queues.server import Mailbox

@@ -7,9 +7,9 @@ from threading import Barrier
 
 import pytest
 
+from m2m_pipeline.aws.sqs import SqsQueue
 from m2m_pipeline.domain.inbox import Message
 from m2m_pipeline.domain.status import BulkChangeStatus
-from m2m_pipeline.queues.sqs import SqsQueue
 from m2m_pipeline.services.intake import Taken
 from m2m_pipeline_tests.queues.conftest import OpenQueue
 from m2m_pipeline_tests.queues.server import AwsServer, Mailbox

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 import m2m_pipeline
+from m2m_pipeline.aws import sqs
+from m2m_pipeline.aws.sqs import SqsQueue
 from m2m_pipeline.domain.inbox import QueueUnavailableError
-from m2m_pipeline.queues import sqs
-from m2m_pipeline.queues.sqs import SqsQueue
 from m2m_pipeline_tests.queues.conftest import OpenQueue
 from m2m_pipeline_tests.queues.server import KEYS, REGION, AwsServer, Mailbox
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from m2m_pipeline.aws.sqs import SqsQueue
 from m2m_pipeline.domain.inbox import Message, QueueUnavailableError
-from m2m_pipeline.queues.sqs import SqsQueue
 from m2m_pipeline.storage.database import DatabaseRefusedError, DatabaseUnavailableError
 from m2m_pipeline.storage.migrate import upgrade
 from m2m_pipeline_tests.queues.conftest import OpenQueue

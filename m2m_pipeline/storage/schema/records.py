@@ -1,4 +1,4 @@
-"""The audit log, and the budget of each carrier account."""
+"""The audit log with its seals, and the budget of each carrier account."""
 
 from datetime import datetime
 
@@ -46,6 +46,20 @@ class AuditEntry(Base):
     message: Mapped[str | None]
     request: Mapped[dict[str, object] | None]
     response: Mapped[dict[str, object] | None]
+
+
+class AuditLink(Base):
+    """One link of a tenant's chain: the seal of one entry (`domain.audit_chain`). Append-only, as the entries are.
+
+    Without a foreign key: it would cost each seal a lookup, and stop nobody who can remove entries at all.
+    """
+
+    __tablename__ = "audit_link"
+    tenant_id: Mapped[int] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    entry_id: Mapped[int] = mapped_column(unique=True)
+    sealed_at: Mapped[datetime]
+    hash: Mapped[bytes]
 
 
 class CarrierGate(Base):

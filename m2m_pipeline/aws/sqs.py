@@ -1,4 +1,4 @@
-"""Amazon SQS. The only module that knows boto3."""
+"""Amazon SQS."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

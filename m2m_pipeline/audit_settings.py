@@ -1,0 +1,44 @@
+"""The settings of the audit log. A part of `settings`, which reads them."""
+
+from pydantic import BaseModel, Field, SecretStr, field_validator
+
+CRON = r"^\s*(\S+\s+){4}\S+\s*$"
+
+
+class AuditSettings(BaseModel):
+    """How the audit log is kept."""
+
+    audit_seal_seconds: int = Field(
+        default=30,
+        ge=5,
+        le=3600,
+        description="How often new audit entries are sealed into their chain, in seconds",
+        examples=["30"],
+    )
+    audit_digest_target: str = Field(
+        default="",
+        pattern=r"^(s3://[^/\s]+(/\S*)?|/.*)?$",
+        description="Where signed digests of the audit log are kept: a directory, or s3://BUCKET/PREFIX",
+        examples=["s3://acme-audit/m2m"],
+    )
+    audit_digest_cron: str = Field(
+        default="0 * * * *",
+        pattern=CRON,
+        description="When digests are written, as a cron expression (UTC); never without a target",
+        examples=["0 * * * *"],
+    )
+    audit_signing_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="The secret Ed25519 key that signs digests, in hex",
+        examples=["`m2m audit key` makes one"],
+    )
+    audit_public_keys: tuple[str, ...] = Field(
+        default=(),
+        description="Public keys whose digests are believed besides the signing key's, comma separated: older ones",
+        examples=["`m2m audit key` prints it"],
+    )
+
+    @field_validator("audit_public_keys", mode="before")
+    @classmethod
+    def _split_keys(cls, value: object) -> object:
+        return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value

@@ -1,0 +1,55 @@
+"""What keeps the audit log evidence: a sensor that seals new entries, and a job that has digests of them signed.
+
+The sensor writes, and may: each page of entries is one transaction that a repeated, lost or concurrent tick (or a look
+at it in the UI) cannot do twice.
+"""
+
+import dagster as dg
+
+from m2m_pipeline.orchestration.platform import Platform
+
+
+def seal_sensor(interval_seconds: int) -> dg.SensorDefinition:
+    """The sealer, looking every `interval_seconds`."""
+
+    @dg.sensor(minimum_interval_seconds=interval_seconds, default_status=dg.DefaultSensorStatus.RUNNING)
+    def seal_audit_log(platform: Platform) -> dg.SkipReason:
+        """Seal new audit entries into the chain of their tenant."""
+        sealed = platform.services.auditing.seal()
+        return dg.SkipReason(f"{sealed} entries were sealed." if sealed else "Every entry is sealed.")
+
+    return seal_audit_log
+
+
+@dg.op
+def sign_audit_digests(context: dg.OpExecutionContext, platform: Platform) -> None:
+    """Sign what has been sealed since the last digests. Fails where something of it is not what was sealed."""
+    faults: list[str] = []
+    for one in platform.services.auditing.digest():
+        if one.fault:
+            faults.append(f"{one.tenant}: {one.fault}")
+        elif one.digest:
+            context.log.info("%s: signed %d to %d.", one.tenant, one.digest.first, one.digest.last)
+    if faults:
+        raise dg.Failure(
+            f"The audit log is not what was sealed, and was not signed. {' '.join(faults)} Trying again does not help: "
+            "see `m2m audit verify` and docs/audit.md.",
+            metadata={"faults": dg.MetadataValue.json(faults)},
+            allow_retries=False,
+        )
+
+
+@dg.job(executor_def=dg.in_process_executor, tags={"dagster/max_retries": "0"})
+def audit_digest() -> None:
+    """Write signed digests of the audit log outside the database."""
+    sign_audit_digests()
+
+
+def digest_schedule(cron: str) -> dg.ScheduleDefinition:
+    """The digests, on by default where there is a place for them."""
+    return dg.ScheduleDefinition(
+        name="sign_audit_digests_regularly",
+        job=audit_digest,
+        cron_schedule=cron,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )

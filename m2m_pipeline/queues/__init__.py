@@ -1,1 +1,0 @@
-"""Queues of the outside world, behind the port of `domain.inbox`."""
