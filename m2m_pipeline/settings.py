@@ -186,6 +186,9 @@ class Settings(AuditSettings):
         examples=["24"],
     )
 
+    log_format: Literal["json", "text"] = Field(
+        default="json", description="How our logs are written to standard error: json or text", examples=["json"]
+    )
     smtp_host: str = Field(
         default="",
         description="SMTP server that takes notices to mailboxes; without it none is mailed",

@@ -4,6 +4,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 
 import dagster as dg
+from dagster._core.errors import DagsterInvalidPropertyError
+from structlog.contextvars import bound_contextvars
 
 from m2m_pipeline.domain.attempt import LeaseLostError, NotClaimableError, OpenDevicesError
 from m2m_pipeline.domain.problems import RequestRejectedError
@@ -24,13 +26,24 @@ def attempt(context: dg.OpExecutionContext, platform: Platform) -> Generator[Exe
     """
     execution = platform.services.execution
     try:
-        yield execution
+        with bound_contextvars(run_id=context.run_id, **_bulk_change(context)):
+            yield execution
     except BaseException as error:
         with suppress(DatabaseUnavailableError):  # then the lease runs out by itself
             execution.release(context.run_id)
         if isinstance(error, _FINAL):
             raise dg.Failure(description=str(error), allow_retries=False) from error
         raise
+
+
+def _bulk_change(context: dg.OpExecutionContext) -> dict[str, str]:
+    """What a log line tells of the bulk change, where the run carries its tags."""
+    names = {"bulk_change_id": "m2m/bulk_change", "tenant": "m2m/tenant"}
+    try:
+        tags = context.run.tags
+    except DagsterInvalidPropertyError:  # a step that is called by itself has no run
+        return {}
+    return {name: tags[tag] for name, tag in names.items() if tag in tags}
 
 
 @contextmanager

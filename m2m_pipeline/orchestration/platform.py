@@ -4,6 +4,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from m2m_pipeline.bootstrap import Application, build
+from m2m_pipeline.logs import configure
 from m2m_pipeline.settings import load_settings
 
 
@@ -16,7 +17,9 @@ class Platform(dg.ConfigurableResource["Platform"]):
     def services(self) -> Application:
         """The services of this process."""
         if self._application is None:
-            self._application = build(load_settings())
+            settings = load_settings()
+            configure(settings.log_format)
+            self._application = build(settings)
         return self._application
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
