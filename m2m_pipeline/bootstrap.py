@@ -22,12 +22,14 @@ from m2m_pipeline.services.browsing import Browsing
 from m2m_pipeline.services.catalogue import Catalogue
 from m2m_pipeline.services.destinations import Destinations
 from m2m_pipeline.services.drift.drifting import Drifting, DriftSettings
+from m2m_pipeline.services.examination import Examination
 from m2m_pipeline.services.execution.execution import Execution
 from m2m_pipeline.services.execution.session import Patience
 from m2m_pipeline.services.execution.sessions import ExecutionSettings, Sessions
 from m2m_pipeline.services.identity import Identity
 from m2m_pipeline.services.inbox import Inbox
 from m2m_pipeline.services.intake import Intake
+from m2m_pipeline.services.monitoring import Monitoring
 from m2m_pipeline.services.outbox import Outbox
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.queue import Queue
@@ -49,6 +51,7 @@ class Desk:
     """What a front door asks for on behalf of one tenant: behind the wall, so that it reaches no other's rows."""
 
     submission: Submission
+    examination: Examination
     retrying: Retrying
     reporting: Reporting
     browsing: Browsing
@@ -81,12 +84,15 @@ class Application:
     alerting: Alerting
     rotation: Rotation
     auditing: Auditing
+    monitoring: Monitoring
 
     def desk(self, tenant_id: int) -> Desk:
         """The services for one tenant, behind the wall."""
         walled = self.database.of_tenant(tenant_id)
+        submission = self.submission.behind(walled)
         return Desk(
-            submission=self.submission.behind(walled),
+            submission=submission,
+            examination=Examination(walled, submission),
             retrying=Retrying(walled),
             reporting=Reporting(walled),
             browsing=Browsing(walled),
@@ -143,6 +149,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         reporting=Reporting(database),
         security_log=security_log,
         identity=Identity(database, security_log),
+        monitoring=Monitoring(database, Standings(database)),
         destinations=destinations,
         alerting=Alerting(database),
         rotation=Rotation(database, vault),

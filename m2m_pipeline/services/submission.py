@@ -1,8 +1,8 @@
 """Submission: examine a request, say everything that is wrong with it, or record and queue it in one commit."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -21,9 +21,13 @@ from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes, inventory
 from m2m_pipeline.storage.bulk_changes import NewBulkChange
 from m2m_pipeline.storage.database import Database
+from m2m_pipeline.storage.inventory import KnownDevice
 
 KEYS_ARE_KEPT = timedelta(days=7)
 """For how long the same idempotency key is the same request."""
+
+
+NO_TARGET = Target("", None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,27 @@ class Recorded:
     bulk_change_id: int
     status: BulkChangeStatus
     replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What was seen of a request. Without a provider, or with too many devices, no device was looked at."""
+
+    problems: list[Problem]  # of the request as a whole
+    row_problems: list[Problem]
+    provider: ServiceProvider | None = None
+    target: Target = NO_TARGET
+    found: dict[str, KnownDevice] = field(default_factory=dict[str, KnownDevice])
+    waiting: set[str] = field(default_factory=set[str])  # found devices that an earlier bulk change under way has
+
+    def refuses(self, request: BulkChangeRequest) -> bool:
+        """Whether the request as a whole is rejected."""
+        return bool(self.problems or (self.row_problems and request.invalid_rows is InvalidRows.REJECT))
+
+    def rows(self, iccids: Sequence[str]) -> list[RequestedRow]:
+        """The rows as they are recorded."""
+        known = {iccid: device.device_id for iccid, device in self.found.items()}
+        return requested_rows(iccids, known, self.waiting, self.row_problems)
 
 
 class KeyInProgressError(Exception):
@@ -157,12 +182,13 @@ class Submission:
 
     def _record(self, tx: Connection, tenant_name: str, request: BulkChangeRequest, requested_by: str) -> Recorded:
         examined = self._examine(tx, tenant_name, request)
+        assert examined.provider is not None
         new = NewBulkChange(
-            tenant_id=examined.tenant.id,
+            tenant_id=examined.provider.tenant_id,
             service_provider_id=examined.provider.id,
             rate_plan=request.rate_plan,
             communication_plan=request.communication_plan,
-            effective_date=examined.effective_date,
+            effective_date=examined.target.effective_date,
             batch_size=batch_size(request.batch_size, len(request.devices), examined.provider.calls_per_second),
             priority=request.priority,
             requested_by=requested_by,
@@ -188,7 +214,14 @@ class Submission:
             bulk_changes.queue(tx, change.id)
         return Recorded(change.id, BulkChangeStatus.QUEUED if request.process_changes else BulkChangeStatus.NEW, False)
 
-    def _examine(self, tx: Connection, tenant_name: str, request: BulkChangeRequest) -> "_Examined":
+    def _examine(self, tx: Connection, tenant_name: str, request: BulkChangeRequest) -> Examined:
+        """What is to be recorded, or every reason why not."""
+        examined = self.examine(tx, tenant_name, request)
+        if examined.provider is None or examined.refuses(request):
+            raise RequestRejectedError([*examined.problems, *examined.row_problems])
+        return examined
+
+    def examine(self, tx: Connection, tenant_name: str, request: BulkChangeRequest) -> Examined:
         """Look at everything before saying anything."""
         problems = _shape_problems(request)
         tenant = accounts.find_tenant(tx, tenant_name)
@@ -199,39 +232,24 @@ class Submission:
             value = shown(request.effective_date)
             problems.append(Problem(ReasonCode.EFFECTIVE_DATE_MALFORMED, message, "effective_date", value))
         if tenant is None or provider is None:
-            raise RequestRejectedError([_no_provider(tenant_name, request), *problems, *_rows_alone(request)])
+            return Examined([_no_provider(tenant_name, request), *problems], _rows_alone(request))
         if len(request.devices) > tenant.max_devices:
             message = f"{len(request.devices)} devices; tenant {tenant.name} may send {tenant.max_devices} at once."
-            raise RequestRejectedError([*problems, Problem(ReasonCode.TOO_MANY_DEVICES, message, "devices")])
+            return Examined([*problems, Problem(ReasonCode.TOO_MANY_DEVICES, message, "devices")], [])
         if (count := bulk_changes.count_open(tx, tenant.id)) >= tenant.max_open_changes:
             message = f"{count} bulk changes are open; tenant {tenant.name} may have {tenant.max_open_changes} at once."
             problems.append(Problem(ReasonCode.TOO_MANY_OPEN_CHANGES, message))
         target = Target(request.rate_plan, request.communication_plan, day)
         problems += request_problems(tx, self._carriers, provider, target)
         found = inventory.find_known(tx, provider.id, request.devices)
-        known = {iccid: device.device_id for iccid, device in found.items()}
         held = {iccid: device.bulk_change_id for iccid, device in found.items() if device.bulk_change_id is not None}
         waiting = {iccid for iccid in held if found[iccid].under_way} if self._may_wait else set[str]()
         rows = row_problems(
-            request.devices, known, {iccid: holder for iccid, holder in held.items() if iccid not in waiting}
+            request.devices,
+            {iccid: device.device_id for iccid, device in found.items()},
+            {iccid: holder for iccid, holder in held.items() if iccid not in waiting},
         )
-        if problems or (rows and request.invalid_rows is InvalidRows.REJECT):
-            raise RequestRejectedError([*problems, *rows])
-        return _Examined(tenant, provider, day, known, waiting, rows)
-
-
-@dataclass(frozen=True, slots=True)
-class _Examined:
-    tenant: Tenant
-    provider: ServiceProvider
-    effective_date: date | None
-    known: dict[str, int]
-    waiting: set[str]  # known devices that an earlier bulk change under way has
-    row_problems: list[Problem]
-
-    def rows(self, iccids: Sequence[str]) -> list[RequestedRow]:
-        """The rows as they are recorded."""
-        return requested_rows(iccids, self.known, self.waiting, self.row_problems)
+        return Examined(problems, rows, provider, target, found, waiting)
 
 
 def _claim_key(tx: Connection, tenant_name: str, request: BulkChangeRequest) -> None:

@@ -85,6 +85,20 @@ def list_providers(connection: Connection, tenant_id: int) -> Sequence[ServicePr
     return [_provider(row) for row in rows]
 
 
+def list_all_providers(connection: Connection) -> Sequence[tuple[str, ServiceProvider]]:
+    """The service providers of all tenants, each with its tenant's name."""
+    columns = ", ".join(f"p.{column}" for column in _PROVIDER_COLUMNS.split(", "))
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT t.name AS tenant, {columns} FROM m2m.service_provider p JOIN m2m.tenant t ON t.id = p.tenant_id
+            ORDER BY t.name, p.name
+            """
+        )
+    )
+    return [(row.tenant, _provider(row)) for row in rows]
+
+
 def list_unsettled(connection: Connection) -> Sequence[ServiceProvider]:
     """The service providers, of all tenants, with devices to settle in bulk changes that have ended."""
     rows = connection.execute(

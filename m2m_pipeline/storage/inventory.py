@@ -18,6 +18,8 @@ class KnownDevice:
     iccid: str
     bulk_change_id: int | None
     under_way: bool  # that bulk change comes to its end by itself
+    rate_plan: str | None
+    communication_plan: str | None
 
 
 def find_known(connection: Connection, provider_id: int, iccids: Sequence[str]) -> dict[str, KnownDevice]:
@@ -25,7 +27,8 @@ def find_known(connection: Connection, provider_id: int, iccids: Sequence[str]) 
     rows = connection.execute(
         text(
             """
-            SELECT d.id, d.iccid, b.id AS bulk_change_id, coalesce(b.status = ANY(:under_way), false) AS under_way
+            SELECT d.id, d.iccid, b.id AS bulk_change_id, coalesce(b.status = ANY(:under_way), false) AS under_way,
+                d.rate_plan, d.communication_plan
             FROM m2m.device d
             LEFT JOIN m2m.device_change c ON c.service_provider_id = d.service_provider_id AND c.iccid = d.iccid
                 AND c.status = ANY(:open)
@@ -42,7 +45,12 @@ def find_known(connection: Connection, provider_id: int, iccids: Sequence[str]) 
             "under_way": sorted(UNDER_WAY),
         },
     )
-    return {row.iccid: KnownDevice(row.id, row.iccid, row.bulk_change_id, row.under_way) for row in rows}
+    return {
+        row.iccid: KnownDevice(
+            row.id, row.iccid, row.bulk_change_id, row.under_way, row.rate_plan, row.communication_plan
+        )
+        for row in rows
+    }
 
 
 def store_devices(connection: Connection, provider: ServiceProvider, devices: Sequence[DeviceReading]) -> int:

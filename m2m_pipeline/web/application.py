@@ -6,14 +6,26 @@ from fastapi import FastAPI
 
 from m2m_pipeline.bootstrap import Application
 from m2m_pipeline.settings import Settings
-from m2m_pipeline.web import faults, keys, looking, operations, submitting
+from m2m_pipeline.web import events, examining, faults, keys, looking, metrics, operations, results, submitting
 from m2m_pipeline.web.documentation import describe
 from m2m_pipeline.web.headers import SecurityHeaders
 from m2m_pipeline.web.identity import FrontDoor
 from m2m_pipeline.web.limits import BodyLimit, RequestRate
 from m2m_pipeline.web.models import BASE
 from m2m_pipeline.web.oidc import Tokens
+from m2m_pipeline.web.streams import Streams
 
+ROUTERS = (
+    examining.router,
+    submitting.router,
+    submitting.legacy_router,
+    looking.router,
+    results.router,
+    events.router,
+    keys.router,
+    operations.router,
+    metrics.router,
+)
 DESCRIPTION = "Moves SIMs to new carrier rate plans in bulk: one truthful, audited outcome for every device."
 
 
@@ -34,11 +46,15 @@ def build_app(application: Application, settings: Settings) -> FastAPI:
         settings=settings,
         tokens=Tokens(settings, application.security_log),
         rate=RequestRate(settings.requests_per_second),
+        streams=Streams(),
     )
-    for router in (submitting.router, submitting.legacy_router, looking.router, keys.router, operations.router):
+    for router in ROUTERS:
         app.include_router(router)
+    # Where programs of the API look for them.
+    app.include_router(operations.router, prefix=BASE, include_in_schema=False)
+    app.include_router(metrics.router, prefix=BASE, include_in_schema=False)
     faults.register(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityHeaders)
-    app.openapi = lambda: describe(app)
+    app.openapi = lambda: describe(app, ROUTERS)
     return app

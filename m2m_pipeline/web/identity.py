@@ -14,6 +14,7 @@ from m2m_pipeline.settings import Settings
 from m2m_pipeline.web.limits import RequestRate
 from m2m_pipeline.web.oidc import Tokens
 from m2m_pipeline.web.problems import ProblemError
+from m2m_pipeline.web.streams import Streams
 
 BEARER = HTTPBearer(
     auto_error=False, scheme_name="bearer", description="An API key (`m2m key create`), or a token of the OIDC issuer."
@@ -28,6 +29,7 @@ class FrontDoor:
     settings: Settings
     tokens: Tokens
     rate: RequestRate
+    streams: Streams
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,55 @@
+"""What those who run the service measure: read when they ask, since the processes that do the work come and go."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from m2m_pipeline.services.standings import Standing, Standings
+from m2m_pipeline.storage import accounts, gauges
+from m2m_pipeline.storage.database import Database
+from m2m_pipeline.storage.gauges import Counted, LeaseGauge, QueueGauge
+
+
+@dataclass(frozen=True, slots=True)
+class AccountGauge:
+    """How one provider's account stands."""
+
+    tenant: str
+    provider: str
+    writes_enabled: bool
+    standing: Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """All numbers of one moment."""
+
+    queue: QueueGauge
+    leases: LeaseGauge
+    bulk_changes: Sequence[Counted]
+    open_devices: Sequence[Counted]
+    ended_devices: Sequence[Counted]
+    accounts: Sequence[AccountGauge]
+
+
+class Monitoring:
+    """Reads, over all tenants."""
+
+    def __init__(self, database: Database, standings: Standings) -> None:
+        self._database = database
+        self._standings = standings
+
+    def measure(self) -> Measured:
+        """The numbers now.
+
+        Raises:
+            DatabaseUnavailableError: there are none.
+
+        """
+        with self._database.begin() as tx:
+            providers = accounts.list_all_providers(tx)
+            measured = (gauges.queue(tx), gauges.leases(tx), gauges.bulk_changes(tx))
+            devices = (gauges.open_devices(tx), gauges.ended_devices(tx))
+        standings = [
+            AccountGauge(tenant, one.name, one.writes_enabled, self._standings.of(one)) for tenant, one in providers
+        ]
+        return Measured(*measured, *devices, standings)
