@@ -2,19 +2,26 @@
 
 import dagster as dg
 
-from m2m_pipeline.orchestration.assets import bulk_changes
+from m2m_pipeline.orchestration.catalog import audit_trail, bulk_changes
+from m2m_pipeline.orchestration.checks import check_job, check_schedule, promises
+from m2m_pipeline.orchestration.daily import daily_job, daily_schedule, sum_up_the_day
 from m2m_pipeline.orchestration.inbound import InboundQueue, intake_sensor
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.notices import notice_sensor
 from m2m_pipeline.orchestration.platform import Platform
-from m2m_pipeline.orchestration.reconciliation import reconciliation, reconciliation_schedule
+from m2m_pipeline.orchestration.reconciliation import (
+    inventory_from_the_carrier,
+    reconcile,
+    reconciliation,
+    reconciliation_schedule,
+)
 from m2m_pipeline.orchestration.sensors import dispatch_sensor
 from m2m_pipeline.orchestration.sweeping import sweep_sensor
 from m2m_pipeline.settings import Settings, load_settings
 
 
 def build_definitions(settings: Settings) -> dg.Definitions:
-    """The code location: the change and its sensors, the reconciliation and its schedule, and the catalog."""
+    """The code location: the change and its sensors, reconciliation, checks and days by schedule, and the catalog."""
     sensors = [
         dispatch_sensor(settings.dispatch_interval_seconds),
         sweep_sensor(settings.sweep_interval_seconds),
@@ -23,10 +30,15 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     if settings.sqs_queue_url:
         sensors.append(intake_sensor())
     return dg.Definitions(
-        assets=[bulk_changes],
-        jobs=[bulk_carrier_rate_plan_change, reconciliation],
+        assets=[bulk_changes, audit_trail, inventory_from_the_carrier, reconcile, sum_up_the_day],
+        asset_checks=[promises],
+        jobs=[bulk_carrier_rate_plan_change, reconciliation, check_job, daily_job],
         sensors=sensors,
-        schedules=[reconciliation_schedule(settings.reconcile_cron)],
+        schedules=[
+            reconciliation_schedule(settings.reconcile_cron),
+            check_schedule(settings.check_cron),
+            daily_schedule,
+        ],
         resources={"platform": Platform(), "inbound": InboundQueue()},
     )
 
