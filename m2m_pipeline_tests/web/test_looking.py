@@ -164,8 +164,11 @@ def test_a_dry_run_foretells_what_then_happens(door: Door) -> None:
     change = door.as_().post(CHANGES, json=asked).json()["id"]
     counts = door.world.run(change).counts
     assert foretold == {
-        "CHANGE": counts[DeviceStatus.PROCESSED], "SKIP": counts[DeviceStatus.SKIPPED], "REFUSE": counts[DeviceStatus.REFUSED], "WAIT": 0,
-    }  # fmt: skip
+        "CHANGE": counts[DeviceStatus.PROCESSED],
+        "SKIP": counts[DeviceStatus.SKIPPED],
+        "REFUSE": counts[DeviceStatus.REFUSED],
+        "WAIT": 0,
+    }
 
 
 def test_the_numbers_are_those_of_the_rows(door: Door) -> None:
