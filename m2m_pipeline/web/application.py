@@ -15,6 +15,17 @@ from m2m_pipeline.web.models import BASE
 from m2m_pipeline.web.oidc import Tokens
 from m2m_pipeline.web.streams import Streams
 
+ROUTERS = (
+    examining.router,
+    submitting.router,
+    submitting.legacy_router,
+    looking.router,
+    results.router,
+    events.router,
+    keys.router,
+    operations.router,
+    metrics.router,
+)
 DESCRIPTION = "Moves SIMs to new carrier rate plans in bulk: one truthful, audited outcome for every device."
 
 
@@ -37,14 +48,13 @@ def build_app(application: Application, settings: Settings) -> FastAPI:
         rate=RequestRate(settings.requests_per_second),
         streams=Streams(),
     )
-    for part in (examining, submitting, looking, results, events, keys, operations, metrics):
-        app.include_router(part.router)
-    app.include_router(submitting.legacy_router)
+    for router in ROUTERS:
+        app.include_router(router)
     # Where programs of the API look for them.
     app.include_router(operations.router, prefix=BASE, include_in_schema=False)
     app.include_router(metrics.router, prefix=BASE, include_in_schema=False)
     faults.register(app)
     app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
     app.add_middleware(SecurityHeaders)
-    app.openapi = lambda: describe(app)
+    app.openapi = lambda: describe(app, ROUTERS)
     return app

@@ -1,8 +1,9 @@
 """The OpenAPI document, made true: which problems each operation answers, what it takes, and who may."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
@@ -46,8 +47,8 @@ def request_body(*, file: bool = True, legacy_only: bool = False) -> dict[str, A
     return {"requestBody": {"required": True, "content": content}}
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document of the application."""
+def describe(app: FastAPI, routers: Sequence[APIRouter]) -> dict[str, Any]:
+    """The OpenAPI document of the application, whose operations are those of `routers`."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, description=app.description, routes=app.routes, tags=app.openapi_tags
@@ -56,7 +57,7 @@ def describe(app: FastAPI) -> dict[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         schemas.update(_own_schemas())
-        for route in app.routes:
+        for route in (route for router in routers for route in router.routes):
             if isinstance(route, APIRoute) and route.include_in_schema:
                 for method in route.methods or ():
                     _complete(document["paths"][route.path_format][method.lower()], route)

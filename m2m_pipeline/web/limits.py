@@ -14,6 +14,8 @@ BURST_SECONDS = 10
 REMEMBERED = 10_000
 """Clients whose rate is remembered; of more, the one that was silent longest is forgotten."""
 
+_CLOSE = {"Connection": "close"}
+
 
 class BodyLimit:
     """Refuses bodies that are too long: at once where the client says it, else as soon as they are."""
@@ -30,19 +32,30 @@ class BodyLimit:
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > self._max_bytes:
             detail = self._told(f"{announced[:20]} bytes are announced")
-            await problem_response("request-too-large", detail, headers={"Connection": "close"})(scope, receive, send)
+            await problem_response("request-too-large", detail, headers=_CLOSE)(scope, receive, send)
             return
         received = 0
+        answered = False
 
         async def counted() -> Message:
             nonlocal received
             message = await receive()
             received += len(message.get("body", b""))
             if received > self._max_bytes:
-                raise ProblemError("request-too-large", self._told("it is longer"), {"Connection": "close"})
+                raise ProblemError("request-too-large", self._told("it is longer"))
             return message
 
-        await self._app(scope, counted, send)
+        async def watched(message: Message) -> None:
+            nonlocal answered
+            # Whoever read the body may have taken our refusal for a fault of their own.
+            if received <= self._max_bytes:
+                await send(message)
+            elif not answered:
+                answered = True
+                refusal = problem_response("request-too-large", self._told("it is longer"), headers=_CLOSE)
+                await refusal(scope, receive, send)
+
+        await self._app(scope, counted, watched)
 
     def _told(self, seen: str) -> str:
         return f"At most {self._max_bytes} bytes are read, and {seen}. Nothing was recorded."

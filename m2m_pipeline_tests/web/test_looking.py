@@ -8,6 +8,7 @@ from collections.abc import Generator
 import pytest
 
 from m2m_pipeline.domain.permissions import Role
+from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.web.door import Door, open_door
 from m2m_pipeline_tests.world import NEW, OLD, PROVIDER, TENANT, Options
@@ -163,8 +164,11 @@ def test_a_dry_run_foretells_what_then_happens(door: Door) -> None:
     change = door.as_().post(CHANGES, json=asked).json()["id"]
     counts = door.world.run(change).counts
     assert foretold == {
-        "CHANGE": counts["PROCESSED"], "SKIP": counts["SKIPPED"], "REFUSE": counts["REFUSED"], "WAIT": 0,
-    }  # fmt: skip
+        "CHANGE": counts[DeviceStatus.PROCESSED],
+        "SKIP": counts[DeviceStatus.SKIPPED],
+        "REFUSE": counts[DeviceStatus.REFUSED],
+        "WAIT": 0,
+    }
 
 
 def test_the_numbers_are_those_of_the_rows(door: Door) -> None:

@@ -1,0 +1,158 @@
+"""Tokens of an OIDC issuer: taken where everything about them holds, and refused otherwise."""
+
+import base64
+import hashlib
+import hmac
+import json
+import threading
+import time
+from collections.abc import Callable, Generator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+
+from m2m_pipeline_tests.web.door import Door, open_door
+from m2m_pipeline_tests.world import TENANT, World
+
+AUDIENCE = "m2m-pipeline"
+PROVIDERS = "/api/v1/providers"
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+EC = ec.generate_private_key(ec.SECP256R1())
+STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+class Issuer:
+    """Publishes its discovery document and its keys; counts who asks."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.keys = [
+            {**json.loads(RSAAlgorithm.to_jwk(RSA.public_key())), "kid": "rsa", "alg": "RS256", "use": "sig"},
+            {**json.loads(ECAlgorithm.to_jwk(EC.public_key())), "kid": "ec", "alg": "ES256", "use": "sig"},
+        ]
+        issuer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                issuer.asked.append(self.path)
+                found = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"}
+                body = json.dumps({"keys": issuer.keys} if self.path == "/keys" else found).encode()
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def claims(self, **changed: object) -> dict[str, Any]:
+        now = int(time.time())
+        good = {"iss": self.url, "aud": AUDIENCE, "sub": "u1", "exp": now + 300, "tenant": TENANT, "role": "operator"}
+        return {name: value for name, value in {**good, **changed}.items() if value is not None}
+
+    def token(self, **changed: object) -> str:
+        return jwt.encode(self.claims(**changed), RSA, "RS256", {"kid": "rsa"})
+
+
+@pytest.fixture
+def issuer() -> Generator[Issuer]:
+    one = Issuer()
+    yield one
+    one.server.shutdown()
+    one.server.server_close()
+
+
+@pytest.fixture
+def door(world: World, issuer: Issuer) -> Generator[Door]:
+    with open_door(world, oidc_issuer=issuer.url, oidc_audience=AUDIENCE) as opened:
+        yield opened
+
+
+def encoded(part: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+
+
+def unsigned(issuer: Issuer) -> str:
+    return f"{encoded({'alg': 'none', 'kid': 'rsa'})}.{encoded(issuer.claims())}."
+
+
+def signed_with_the_public_key(issuer: Issuer) -> str:
+    """HS256, and the published key for a password."""
+    content = f"{encoded({'alg': 'HS256', 'kid': 'rsa'})}.{encoded(issuer.claims())}"
+    public = RSA.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    mac = hmac.new(public, content.encode(), hashlib.sha256).digest()
+    return f"{content}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+
+
+REFUSED: dict[str, Callable[[Issuer], str]] = {
+    "algorithm none": unsigned,
+    "HS256 with the public key": signed_with_the_public_key,
+    "an algorithm that is not ours": lambda i: jwt.encode(i.claims(), RSA, "RS512", {"kid": "rsa"}),
+    "expired": lambda i: i.token(exp=int(time.time()) - 60),
+    "another audience": lambda i: i.token(aud="somebody-else"),
+    "another issuer": lambda i: i.token(iss="http://127.0.0.1:1"),
+    "not yet": lambda i: i.token(nbf=int(time.time()) + 600),
+    "no expiry": lambda i: i.token(exp=None),
+    "no audience": lambda i: i.token(aud=None),
+    "no subject": lambda i: i.token(sub=None),
+    "no issuer": lambda i: i.token(iss=None),
+    "an unknown key id": lambda i: jwt.encode(i.claims(), RSA, "RS256", {"kid": "other"}),
+    "no key id": lambda i: jwt.encode(i.claims(), RSA, "RS256"),
+    "a stranger's signature": lambda i: jwt.encode(i.claims(), STRANGER, "RS256", {"kid": "rsa"}),
+    "the key of another algorithm": lambda i: jwt.encode(i.claims(), RSA, "RS256", {"kid": "ec"}),
+    "a changed claim": lambda i: ".".join(
+        [(whole := i.token().split("."))[0], encoded(i.claims(role="admin")), whole[2]]
+    ),
+    "a tenant that does not exist": lambda i: i.token(tenant="nobody"),
+    "no tenant": lambda i: i.token(tenant=None),
+    "a role that does not exist": lambda i: i.token(role="root"),
+    "roles by the list": lambda i: i.token(role=["operator", "admin"]),
+    "no text": lambda _: "a.b.c",
+    "a subject with control characters": lambda i: i.token(sub="x\n"),
+    "endless": lambda i: i.token(more="x" * 10_000),
+}
+
+
+@pytest.mark.parametrize(("key", "algorithm", "key_id"), [(RSA, "RS256", "rsa"), (EC, "ES256", "ec")])
+def test_a_token_that_holds_lets_in_as_tenant_role_and_subject(
+    door: Door, issuer: Issuer, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, algorithm: str, key_id: str
+) -> None:
+    client = door.with_token(jwt.encode(issuer.claims(), key, algorithm, {"kid": key_id}))
+    assert client.get(PROVIDERS).status_code == 200
+    recorded = client.post("/api/v1/bulk-changes", json=door.request()).json()
+    assert recorded["requested_by"] == "oidc:u1"
+    assert client.get("/api/v1/keys").status_code == 403
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_token_that_does_not_hold_is_refused(door: Door, issuer: Issuer, name: str) -> None:
+    answer = door.with_token(REFUSED[name](issuer)).get(PROVIDERS)
+    assert (answer.status_code, answer.json()["type"]) == (401, "urn:m2m:problem:not-signed-in")
+    assert door.world.sql("SELECT count(*) FROM m2m.audit_entry WHERE kind = 'SIGN_IN_FAILED'") == [(1,)]
+
+
+def test_keys_go_on_beside_tokens(door: Door) -> None:
+    assert door.as_().get(PROVIDERS).status_code == 200
+
+
+def test_unknown_key_ids_do_not_make_us_ask_the_issuer_again_and_again(door: Door, issuer: Issuer) -> None:
+    for number in range(20):
+        door.with_token(jwt.encode(issuer.claims(), RSA, "RS256", {"kid": f"other{number}"})).get(PROVIDERS)
+    assert door.with_token(issuer.token()).get(PROVIDERS).status_code == 200
+    assert issuer.asked == ["/.well-known/openid-configuration", "/keys"]
+
+
+def test_an_issuer_that_is_away_keeps_everybody_out_and_breaks_nothing(world: World, issuer: Issuer) -> None:
+    away = "http://127.0.0.1:9/keys"
+    with open_door(world, oidc_issuer=issuer.url, oidc_audience=AUDIENCE, oidc_jwks_url=away) as door:
+        assert door.with_token(issuer.token()).get(PROVIDERS).status_code == 401
+        assert door.as_().get(PROVIDERS).status_code == 200
