@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from m2m_pipeline.domain.permissions import Role
+from m2m_pipeline.services.execution.execution import AccessDeniedError
 from m2m_pipeline_tests.web.door import Door
 from m2m_pipeline_tests.world import NEW, PROVIDER
 
@@ -160,3 +161,12 @@ def test_only_what_was_recorded_as_new_is_processed(door: Door) -> None:
     again = door.as_().post(f"{CHANGES}/{recorded}/process")
     assert (again.status_code, again.json()["type"]) == (409, "urn:m2m:problem:not-processable")
     assert door.as_().post(f"{CHANGES}/{recorded}/retry").status_code == 409
+
+
+def test_refused_devices_of_an_ended_change_are_tried_again(door: Door) -> None:
+    door.world.sql("UPDATE m2m.service_provider SET writes_enabled = false")
+    change = door.as_().post(CHANGES, json=door.request()).json()["id"]
+    with pytest.raises(AccessDeniedError):
+        door.world.run(change)
+    again = door.as_().post(f"{CHANGES}/{change}/retry")
+    assert (again.status_code, again.json()["status"], again.json()["pending"]) == (202, "QUEUED", 3)
