@@ -22,6 +22,7 @@ from m2m_pipeline.services.browsing import Browsing
 from m2m_pipeline.services.catalogue import Catalogue
 from m2m_pipeline.services.checks import DAYS, Checks
 from m2m_pipeline.services.destinations import Destinations
+from m2m_pipeline.services.drafts import Drafts
 from m2m_pipeline.services.drift.drifting import Drifting, DriftSettings
 from m2m_pipeline.services.examination import Examination
 from m2m_pipeline.services.execution.execution import Execution
@@ -33,6 +34,7 @@ from m2m_pipeline.services.intake import Intake
 from m2m_pipeline.services.monitoring import Monitoring
 from m2m_pipeline.services.outbox import Outbox
 from m2m_pipeline.services.paced import CarrierDoor
+from m2m_pipeline.services.page_sessions import PageSessions
 from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reconciliation import Reconciliation
 from m2m_pipeline.services.reporting import Reporting
@@ -90,6 +92,8 @@ class Application:
     rotation: Rotation
     auditing: Auditing
     monitoring: Monitoring
+    page_sessions: PageSessions
+    drafts: Drafts
 
     def desk(self, tenant_id: int) -> Desk:
         """The services for one tenant, behind the wall."""
@@ -162,6 +166,8 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         rotation=Rotation(database, vault),
         outbox=Outbox(database, destinations, _senders(settings, policy), settings.notice_patience_hours * 3600),
         auditing=_auditing(database, settings),
+        page_sessions=PageSessions(database),
+        drafts=Drafts(database),
     )
 
 

@@ -179,6 +179,33 @@ class Settings(AuditSettings):
         description="Which claim of a token names the role: viewer, operator, admin or auditor",
         examples=["role"],
     )
+    oidc_client_id: str = Field(
+        default="",
+        description="The page's client id at the OIDC issuer (authorization code with PKCE)",
+        examples=["m2m-page"],
+    )
+    oidc_client_secret: SecretStr = Field(
+        default=SecretStr(""),
+        description="The page's secret at the issuer, if it is a confidential client there",
+        examples=["as the issuer gave it"],
+    )
+    public_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/\s]+)?$",
+        description="Where people reach the page; needed where a proxy stands before it, and for sign-in with OIDC",
+        examples=["https://m2m.example.com"],
+    )
+    dagster_url: str = Field(
+        default="",
+        pattern=r"^(https?://[^/\s]+\S*)?$",
+        description="Where people reach the Dagster UI; the page links each change's runs there",
+        examples=["https://dagster.example.com"],
+    )
+    dev_sign_in: bool = Field(
+        default=False,
+        description="For development: the page lets anybody in, as any role; refused on an address beyond this machine",
+        examples=["true"],
+    )
     metrics_token: SecretStr = Field(
         default=SecretStr(""),
         description="Bearer token that `/metrics` asks for; without it everybody who reaches the port may read them",

@@ -35,7 +35,7 @@ def up(
     devices: Annotated[int, typer.Option(min=0, help="Devices that the simulated carrier has.")] = 300,
     seed: Annotated[int, typer.Option(help="Of the simulated devices.")] = 19,
 ) -> None:
-    """Start PostgreSQL, the carrier simulator, Dagster and the HTTP API, and keep them running until Ctrl-C."""
+    """Start PostgreSQL, the carrier simulator, Dagster, page and HTTP API, and keep them running until Ctrl-C."""
     from m2m_pipeline.local.services import LocalOptions
     from m2m_pipeline.local.services import up as run_services
     from m2m_pipeline.settings import state_dir

@@ -24,7 +24,7 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="The TCP port.")] = 8080,
 ) -> None:
-    """Serve the HTTP API until Ctrl-C. Keep it on loopback or behind a proxy that does TLS."""
+    """Serve the web page and the HTTP API until Ctrl-C. Keep it on loopback or behind a proxy that does TLS."""
     from m2m_pipeline.cli.options import running_settings
     from m2m_pipeline.web.serving import serve as serve_http
 

@@ -43,11 +43,11 @@ def run() -> bool:
     began = time.monotonic()
     StopSignals()
     with tempfile.TemporaryDirectory(prefix="m2m-demo-") as folder:
-        _say("Starting PostgreSQL, the carrier simulator, Dagster and the HTTP API …")
+        _say("Starting PostgreSQL, the carrier simulator, Dagster, the page and the HTTP API …")
         options = LocalOptions(state_dir=Path(folder) / "state", simulator_arguments=SIMULATOR, durable=False)
         with LocalServices(options) as local:
             _say(f"  Dagster UI         {local.addresses.dagster_url}")
-            _say(f"  HTTP API           {local.addresses.api_url}")
+            _say(f"  page, HTTP API     {local.addresses.api_url}")
             _say(f"  carrier simulator  {local.addresses.simulator_url}")
             services = build(load_settings(local.environment))
             assert local.addresses.simulator_url

@@ -20,6 +20,7 @@ class AuditKind(StrEnum):
     CREDENTIAL_CHANGED = "CREDENTIAL_CHANGED"  # security: a carrier credential was stored
     DRIFT_REPAIRED = "DRIFT_REPAIRED"  # AMOP took over what the carrier shows of a device
     SIGN_IN_FAILED = "SIGN_IN_FAILED"  # security: somebody came with a key or token that does not hold
+    SIGNED_IN = "SIGNED_IN"  # security: somebody signed in at the page
     PERMISSION_DENIED = "PERMISSION_DENIED"  # security: somebody asked for what their role does not grant
     KEY_CREATED = "KEY_CREATED"  # security: an API key was made
     KEY_REVOKED = "KEY_REVOKED"  # security: an API key holds no more

@@ -118,7 +118,8 @@ class _Start:
         from m2m_pipeline.storage.migrate import upgrade  # noqa: PLC0415 - in the time that the webserver needs
 
         upgrade(databases.business)
-        api_url = self._start_api(environment)
+        # Whoever is on this machine may read the state directory, too: signing in would guard nothing.
+        api_url = self._start_api({"M2M_DEV_SIGN_IN": "true", **environment, "M2M_DAGSTER_URL": dagster_url})
         self._start_daemon(environment, dagster_url)
         self._await_readiness()
         addresses = Addresses(databases.business, dagster_url, api_url, simulator_url)

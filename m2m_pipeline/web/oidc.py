@@ -1,5 +1,6 @@
 """Bearer tokens of an OpenID Connect issuer: verified, never issued."""
 
+import hmac
 import logging
 import time
 from threading import Lock
@@ -9,7 +10,8 @@ import httpx
 import jwt
 
 from m2m_pipeline.domain.audit import AuditKind
-from m2m_pipeline.services.identity import SignInFailedError
+from m2m_pipeline.domain.permissions import Principal
+from m2m_pipeline.services.identity import Identity, SignInFailedError
 from m2m_pipeline.services.security_log import SecurityLog
 from m2m_pipeline.settings import Settings
 
@@ -50,30 +52,49 @@ class Tokens:
 
         """
         try:
-            return self._read(token)
+            return self._named(self._claims(token, self._settings.oidc_audience))
         except (jwt.PyJWTError, _ClaimError) as error:
             self._log.denied(AuditKind.SIGN_IN_FAILED, "oidc:?", f"A token does not hold: {type(error).__name__}.")
             raise SignInFailedError from None
 
-    def _read(self, token: str) -> tuple[str, str, str]:
+    def signed_in(self, token: str, nonce: str, identity: Identity) -> tuple[Principal, str]:
+        """Who has signed in at the issuer for our page, and what they are called. `nonce`: what we sent them with.
+
+        Raises:
+            SignInFailedError: the token does not hold; that is in the audit log.
+
+        """
+        try:
+            claims = self._claims(token, self._settings.oidc_client_id)
+            _check_nonce(claims.get("nonce"), nonce)
+            tenant, role, subject = self._named(claims)
+        except (jwt.PyJWTError, _ClaimError) as error:
+            self._log.denied(AuditKind.SIGN_IN_FAILED, "oidc:?", f"A token does not hold: {type(error).__name__}.")
+            raise SignInFailedError from None
+        called = next((claims[name] for name in ("name", "preferred_username", "email") if claims.get(name)), subject)
+        return identity.by_claims(tenant, role, subject), str(called)[:MAX_CLAIM_LENGTH]
+
+    def _named(self, claims: dict[str, Any]) -> tuple[str, str, str]:
+        names = (self._settings.oidc_tenant_claim, self._settings.oidc_role_claim, "sub")
+        tenant, role, subject = (_text(claims.get(name)) for name in names)
+        return tenant, role, subject
+
+    def _claims(self, token: str, audience: str) -> dict[str, Any]:
         if len(token) > MAX_TOKEN_LENGTH:
             raise _ClaimError
         header = jwt.get_unverified_header(token)
         if header.get("alg") not in ALGORITHMS:
             raise jwt.InvalidAlgorithmError
         key = self._key(str(header.get("kid")))
-        claims = jwt.decode(
+        return jwt.decode(
             token,
             key,
             algorithms=[str(header["alg"])] if key.algorithm_name == header["alg"] else [],
             issuer=self._settings.oidc_issuer,
-            audience=self._settings.oidc_audience,
+            audience=audience,
             leeway=LEEWAY_SECONDS,
             options={"require": list(REQUIRED)},
         )
-        names = (self._settings.oidc_tenant_claim, self._settings.oidc_role_claim, "sub")
-        tenant, role, subject = (_text(claims.get(name)) for name in names)
-        return tenant, role, subject
 
     def _key(self, key_id: str) -> jwt.PyJWK:
         """The issuer's key of that id; it is asked again for one that is unknown, but not often."""
@@ -90,18 +111,14 @@ class Tokens:
         """The issuer's keys by id; none where it does not answer as it should."""
         try:
             with httpx.Client(timeout=FETCH_TIMEOUT_SECONDS, follow_redirects=False) as client:
-                address = self._settings.oidc_jwks_url or self._discovered(client)
+                address = self._settings.oidc_jwks_url or str(
+                    discovered(client, self._settings.oidc_issuer)["jwks_uri"]
+                )
                 published = jwt.PyJWKSet.from_dict(_document(client, address))
         except (httpx.HTTPError, httpx.InvalidURL, jwt.PyJWTError, ValueError, KeyError, TypeError) as error:
             logging.getLogger(__name__).warning("The OIDC issuer's keys cannot be had: %s", type(error).__name__)
             return {}
         return {key.key_id: key for key in published.keys if key.key_id and key.algorithm_name in ALGORITHMS}
-
-    def _discovered(self, client: httpx.Client) -> str:
-        found = _document(client, f"{self._settings.oidc_issuer.rstrip('/')}/.well-known/openid-configuration")
-        if found["issuer"] != self._settings.oidc_issuer:
-            raise ValueError("the discovery document is another issuer's")
-        return str(found["jwks_uri"])
 
 
 class _ClaimError(Exception):
@@ -112,6 +129,25 @@ def _text(claim: object) -> str:
     if not isinstance(claim, str) or not 0 < len(claim) <= MAX_CLAIM_LENGTH or not claim.isprintable():
         raise _ClaimError
     return claim
+
+
+def _check_nonce(claim: object, sent: str) -> None:
+    if not hmac.compare_digest(_text(claim).encode(), sent.encode()):
+        raise _ClaimError
+
+
+def discovered(client: httpx.Client, issuer: str) -> dict[str, Any]:
+    """What an issuer says of itself.
+
+    Raises:
+        ValueError: it is another issuer's, or too long.
+        httpx.HTTPError: there is none.
+
+    """
+    found = _document(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+    if found["issuer"] != issuer:
+        raise ValueError("the discovery document is another issuer's")
+    return found
 
 
 def _document(client: httpx.Client, address: str) -> dict[str, Any]:

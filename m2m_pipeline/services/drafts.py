@@ -1,0 +1,57 @@
+"""Requests between preview and confirmation: kept beside the session, so that a reload shows them again.
+
+No bulk change exists before the confirmation; the draft's id is then its idempotency key.
+"""
+
+import secrets
+
+from m2m_pipeline.domain.request import BulkChangeRequest, parse_request
+from m2m_pipeline.storage import page
+from m2m_pipeline.storage.database import Database
+
+KEPT = 5
+"""Drafts of one session; a further one takes the place of the oldest."""
+
+
+class DraftUnknownError(Exception):
+    """The session has no such draft."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "What you had prepared here is kept no more: it belonged to another sign-in, or newer ones took its place. "
+            "Nothing was recorded. Trying again does not help; prepare the change anew."
+        )
+
+
+class Drafts:
+    """The drafts of signed-in people, each known to their own session alone."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def keep(self, session_id: int, request: BulkChangeRequest) -> str:
+        """Keep a request for its confirmation; the draft's id."""
+        draft_id = secrets.token_urlsafe(16)
+        with self._database.begin() as tx:
+            page.insert_draft(tx, session_id, draft_id, request.model_dump(mode="json"))
+            page.delete_older_drafts(tx, session_id, KEPT)
+        return draft_id
+
+    def find(self, session_id: int, draft_id: str) -> tuple[BulkChangeRequest, int | None]:
+        """The request, and the bulk change that it has become (None: not confirmed; afterwards without its devices).
+
+        Raises:
+            DraftUnknownError: the session has none of that id.
+
+        """
+        with self._database.begin() as tx:
+            draft = page.find_draft(tx, session_id, draft_id)
+        if draft is None:
+            raise DraftUnknownError
+        request = parse_request({**draft.request, "idempotency_key": f"page-{draft.id}"})
+        return request, draft.bulk_change_id
+
+    def confirmed(self, draft_id: str, bulk_change_id: int) -> None:
+        """Remember what the draft has become."""
+        with self._database.begin() as tx:
+            page.mark_confirmed(tx, draft_id, bulk_change_id)

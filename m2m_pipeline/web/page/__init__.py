@@ -1,0 +1,1 @@
+"""The page for people: server-rendered, usable without a script, a mouse or a wide screen."""

@@ -1,0 +1,291 @@
+"""The page as people use it: in a real browser, from sign-in to the result."""
+
+import csv
+import threading
+from collections.abc import Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from m2m_pipeline.domain.permissions import Role
+from m2m_pipeline_tests.page.chromium import Person, person
+from m2m_pipeline_tests.services.conftest import MakeWorld
+from m2m_pipeline_tests.web.door import RIVAL, Door, open_door
+from m2m_pipeline_tests.world import NEW, PROVIDER, Options, World, iccids
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+HELD = 59
+"""Of this device another bulk change is recorded."""
+PHONE = {"width": 360, "height": 740}
+MISTAKES = {
+    "8.98822E+18": "rounded number",
+    "123": "not an ICCID",
+    "8988216716970000001999999": "not an ICCID",
+    "898821671697000000x": "not an ICCID",
+    "8988 2167 1697 0000 001": "not an ICCID",
+    "'8988216716970000001": "not an ICCID",
+    '=HYPERLINK("http://evil.example")': "not an ICCID",
+    "<script>alert(1)</script>": "not an ICCID",
+    "٨٩٨٨٢١٦٧١٦٩٧٠٠٠٠٠٠١": "not an ICCID",
+    "898821671697000000000": "rounded to 15 digits",
+    "8988216716970099999": "not in this provider's inventory",
+    iccids(1)[0]: "stands in row 1 already",
+    iccids(HELD + 1)[HELD]: "is held by bulk change",
+    "": "The ICCID is empty",
+}
+"""What people's files hold, and what they are told of it."""
+
+
+def run(world: World, bulk_change_id: int) -> None:
+    """A whole attempt, beside Playwright's event loop."""
+    with ThreadPoolExecutor(1) as beside:
+        beside.submit(world.run, bulk_change_id).result()
+
+
+def submit_and_run(world: World, chosen: Sequence[str] | None = None, **fields: object) -> int:
+    """A bulk change that has ended; its id."""
+    bulk_change_id = world.submit(chosen, **fields).bulk_change_id
+    run(world, bulk_change_id)
+    return bulk_change_id
+
+
+def prepare(somebody: Person, *chosen: str) -> None:
+    """From the list to the preview, with pasted ICCIDs."""
+    somebody.open("/new")
+    somebody.page.get_by_label("or paste ICCIDs").fill("\n".join(chosen))
+    somebody.page.get_by_label("Rate plan", exact=True).select_option(NEW)
+    somebody.press("Check what would happen")
+
+
+def confirm(somebody: Person) -> int:
+    """From the preview to the bulk change; its id."""
+    somebody.press("Confirm the change")
+    somebody.page.wait_for_url("**/changes/*")
+    return int(somebody.page.url.rpartition("/")[2])
+
+
+@pytest.fixture
+def operator(chromium: Browser, door: Door) -> Generator[Person]:
+    with person(chromium, door.url) as somebody:
+        somebody.sign_in()
+        yield somebody
+        assert somebody.complaints == []
+
+
+def test_a_new_user_gets_from_a_file_full_of_mistakes_to_the_result(
+    operator: Person, world: World, tmp_path: Path
+) -> None:
+    world.submit([world.iccids[HELD]], process_changes=False)
+    good = world.iccids[:HELD]
+    lines = ["SIM;Note", *(f'{one};"mine; really"' for one in good)]
+    quoted = [one.replace('"', '""') for one in MISTAKES]
+    sims = ("\r\n".join([*lines, *(f'"{one}";' for one in quoted), f"{good[1]};end"]) + "\r\n").encode("utf-8-sig")
+
+    operator.follow("New change")
+    file = {"name": "sims.csv", "mimeType": "text/csv", "buffer": sims}
+    operator.page.get_by_label("CSV file").set_input_files(file)  # pyright: ignore[reportArgumentType] -- a dict of that shape
+    operator.page.get_by_label("Rate plan", exact=True).select_option(NEW)
+    operator.press("Check what would happen")
+
+    rows = operator.page.locator("tbody tr")
+    expect(rows).to_have_count(len(MISTAKES) + 1)
+    for place, (value, told) in enumerate(MISTAKES.items()):
+        cells = rows.nth(place).locator("th, td").all_inner_texts()
+        assert cells[0] == str(HELD + 1 + place)
+        assert cells[1] == (value or "empty")
+        assert told in cells[2]
+        assert cells[3]
+    assert world.count("bulk_change") == 1, "nothing is recorded before the confirmation"
+
+    with operator.page.expect_download() as download:
+        operator.follow("Download all as CSV")
+    download.value.save_as(tmp_path / "rejects.csv")
+    with (tmp_path / "rejects.csv").open(encoding="utf-8", newline="") as out:
+        rejects = list(csv.DictReader(out))
+    assert [one["iccid"].removeprefix("'") for one in rejects][:-1] == [one.removeprefix("'") for one in MISTAKES]
+    assert not any(one["iccid"].startswith("=") for one in rejects)
+
+    operator.page.get_by_label("All or nothing").check()
+    operator.press("Confirm the change")
+    operator.sees("Nothing was recorded.")
+    assert world.count("bulk_change") == 1
+
+    operator.page.get_by_label("Leave them out").check()
+    bulk_change_id = confirm(operator)
+    operator.sees("Queued")
+    operator.page.reload()
+    operator.sees("Queued")
+    run(world, bulk_change_id)
+    operator.sees("Partly done")
+    operator.sees("59 Changed")
+    operator.sees("9 malformed ICCID")
+
+    with operator.page.expect_download() as download:
+        operator.follow("Result as CSV")
+    download.value.save_as(tmp_path / "result.csv")
+    assert (tmp_path / "result.csv").read_text().count("PROCESSED") == HELD
+    operator.page.get_by_role("link", name="59 Changed").click()
+    operator.page.get_by_role("link", name=good[0]).first.click()
+    operator.sees("What became of")
+    operator.sees(f"Change #{bulk_change_id}")
+
+
+def test_progress_moves_by_itself_and_survives_a_reload(chromium: Browser, make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=60, calls_per_second=15.0))
+    with open_door(world, dev_sign_in=True) as door, person(chromium, door.url) as somebody:
+        somebody.sign_in()
+        prepare(somebody, *world.iccids)
+        bulk_change_id = confirm(somebody)
+        runner = threading.Thread(target=world.run, args=[bulk_change_id])
+        runner.start()
+        somebody.sees("Running")
+        somebody.sees("left")
+        somebody.page.reload()
+        expect(somebody.page).to_have_title("Change #1: Running 0 % · m2m")
+        somebody.sees("Done")
+        runner.join()
+        assert "60 Changed" in somebody.text
+        assert somebody.complaints == []
+
+
+def test_a_confirmation_sent_twice_and_again_from_the_history_makes_one_change(operator: Person, world: World) -> None:
+    prepare(operator, *world.iccids[:3])
+    preview = operator.page.url
+    operator.page.get_by_role("button", name="Confirm the change").dblclick()
+    operator.page.wait_for_url("**/changes/*")
+    made = operator.page.url
+
+    operator.page.go_back()
+    operator.page.goto(preview)
+    assert operator.page.url == made
+    operator.page.reload()
+    assert world.count("bulk_change") == 1
+
+
+def test_the_keyboard_alone_is_enough(operator: Person, world: World) -> None:
+    keys = operator.page.keyboard
+
+    def tab_to(name: str) -> None:
+        for _ in range(40):
+            keys.press("Tab")
+            focused = operator.page.evaluate(
+                "() => { const e = document.activeElement; return (e.labels?.[0] ?? e).textContent.trim(); }"
+            )
+            if focused.startswith(name):
+                outline = operator.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+                assert outline != "none", f"one sees that {name} has the focus"
+                return
+        pytest.fail(f"{name} cannot be reached with the keyboard")
+
+    tab_to("Skip to the content")
+    keys.press("Enter")
+    tab_to("Make the first change")
+    keys.press("Enter")
+    operator.sees("Which SIMs, and which plan?")
+    tab_to("or paste ICCIDs")
+    keys.type(world.iccids[0])
+    tab_to("Rate plan")
+    keys.type(NEW)
+    tab_to("Check what would happen")
+    keys.press("Enter")
+    operator.sees("Check before anything happens")
+    tab_to("Confirm the change")
+    keys.press("Enter")
+    operator.page.wait_for_url("**/changes/1")
+
+
+def test_nothing_is_wider_than_a_phone(operator: Person, world: World) -> None:
+    done = submit_and_run(world)
+    prepare(operator, "123", *world.iccids)
+    addresses = [operator.page.url, *(operator.url + path for path in _addresses(done, world.iccids[0]))]
+    operator.page.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType] -- a dict of that shape
+    for address in addresses:
+        operator.page.goto(address)
+        assert operator.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], address
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_its_ground(operator: Person, world: World, scheme: str) -> None:
+    """WCAG 2.2, level AA: 4.5 to 1."""
+    done = submit_and_run(world, [*world.iccids, "123"], invalid_rows="skip")
+    prepare(operator, "123", *world.iccids)
+    addresses = [operator.page.url, *(operator.url + path for path in _addresses(done, world.iccids[0]))]
+    operator.page.emulate_media(color_scheme=scheme)  # pyright: ignore[reportArgumentType] -- one of its literals
+    for address in addresses:
+        operator.page.goto(address)
+        assert operator.page.evaluate(_FAINT_TEXTS) == [], address
+
+
+def test_it_works_without_a_script(chromium: Browser, door: Door, world: World) -> None:
+    with person(chromium, door.url, java_script_enabled=False) as somebody:
+        somebody.sign_in()
+        prepare(somebody, *world.iccids[:2])
+        bulk_change_id = confirm(somebody)
+        assert somebody.page.locator("noscript meta[http-equiv=refresh]").count() == 1
+        run(world, bulk_change_id)
+        somebody.sees("Done")
+
+
+def test_two_companies_side_by_side_see_nothing_of_each_other(chromium: Browser, door: Door, world: World) -> None:
+    own = world.submit(world.iccids[:2]).bulk_change_id
+    with person(chromium, door.url) as ours, person(chromium, door.url) as theirs:
+        ours.sign_in()
+        theirs.sign_in(tenant=RIVAL)
+        ours.sees(f"#{own}")
+        theirs.sees("rival has no carrier account yet")
+        for path in (f"/changes/{own}", f"/changes/{own}/devices", f"/changes/{own}/result.csv"):
+            theirs.open(path)
+            theirs.sees("There is no such thing")
+        theirs.open(f"/sims?iccid={world.iccids[0]}")
+        theirs.sees("No SIM of this number")
+        theirs.open("/new?provider=" + PROVIDER)
+        assert "Which SIMs" not in theirs.text
+        ours.open(f"/changes/{own}")
+        ours.sees("Queued")
+
+
+def test_a_viewer_sees_everything_and_no_button_that_changes_anything(
+    chromium: Browser, door: Door, world: World
+) -> None:
+    new = world.submit(world.iccids[:2], process_changes=False).bulk_change_id
+    with person(chromium, door.url) as viewer:
+        viewer.sign_in(Role.VIEWER)
+        assert "New change" not in viewer.text
+        viewer.open(f"/changes/{new}")
+        viewer.sees("Not started")
+        assert viewer.page.get_by_role("button").all_inner_texts() == ["Sign out"]
+        viewer.open("/new")
+        viewer.sees("Your role does not allow it")
+
+
+def _addresses(bulk_change_id: int, iccid: str) -> list[str]:
+    own = f"/changes/{bulk_change_id}"
+    return ["/", "/new", own, f"{own}/devices", f"/sims?iccid={iccid}", "/accounts", "/nowhere"]
+
+
+_FAINT_TEXTS = """() => {
+  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, place) => sum + v * [0.2126, 0.7152, 0.0722][place], 0);
+  const ground = (element) => {
+    for (let one = element; one; one = one.parentElement) {
+      const colour = parse(getComputedStyle(one).backgroundColor);
+      if (colour.length < 4 || colour[3] === 1) return colour;
+    }
+    return [255, 255, 255];
+  };
+  const faint = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement;
+    if (!texts.currentNode.data.trim() || !element.checkVisibility()) continue;
+    const [one, other] = [light(parse(getComputedStyle(element).color)), light(ground(element))];
+    const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
+    if (contrast < 4.5) faint.push(`${contrast.toFixed(2)} ${texts.currentNode.data.trim()}`);
+  }
+  return faint;
+}"""

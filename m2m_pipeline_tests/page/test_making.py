@@ -1,0 +1,108 @@
+"""A new bulk change, from the form to the row: nothing before the confirmation, and one thing after it."""
+
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from m2m_pipeline.simulator.scenarios import Rule
+from m2m_pipeline_tests.page.visitors import Visitor, draft_of, visitor
+from m2m_pipeline_tests.web.door import Door
+from m2m_pipeline_tests.world import NEW, OLD, PROVIDER, TENANT, World
+
+
+@pytest.fixture
+def operator(door: Door) -> Generator[Visitor]:
+    with visitor(door.url) as known:
+        yield known
+
+
+def test_the_preview_counts_what_would_happen(operator: Visitor, world: World) -> None:
+    world.import_devices(world.iccids[:2], NEW)
+    world.submit(world.iccids[5:6], process_changes=False)
+    seen = operator.get(draft_of(operator, *world.iccids[:6], "123")).text
+    assert "<dt>would be changed</dt><dd>3</dd>" in seen
+    assert "<dt>already on the plan</dt><dd>2</dd>" in seen
+    assert "<dt>rows at fault</dt><dd>2</dd>" in seen
+    assert world.count("bulk_change") == 1
+
+
+def test_fifty_confirmations_at_once_make_one_bulk_change(operator: Visitor, world: World) -> None:
+    draft, token = draft_of(operator, *world.iccids[:3]), operator.token()
+    with ThreadPoolExecutor(10) as people:
+        fields = {"form_token": token, "start": "later"}
+        answers = list(people.map(operator.post_bare, [draft] * 50, [fields] * 50))
+    assert {answer.headers["Location"] for answer in answers} == {"/changes/1"}
+    assert world.count("bulk_change") == 1
+    assert operator.get(draft).headers["Location"] == "/changes/1"
+
+
+def test_what_changed_since_the_preview_is_told_and_nothing_recorded(operator: Visitor, world: World) -> None:
+    draft = draft_of(operator, *world.iccids[:3])
+    assert "rows at fault</dt><dd>0" in operator.get(draft).text
+    world.submit(world.iccids[:1], process_changes=False)
+    answer = operator.post(draft, {"start": "now"})
+    assert answer.status_code == 400
+    assert "Nothing was recorded" in answer.text
+    assert "is held by bulk change 1" in answer.text
+    assert world.count("bulk_change") == 1
+
+
+def test_only_recorded_is_started_by_its_button(operator: Visitor, world: World) -> None:
+    operator.post(draft_of(operator, world.iccids[0]), {"start": "later"})
+    assert "Start the change of 1 SIM<" in operator.get("/changes/1").text
+    assert operator.post("/changes/1/start").headers["Location"] == "/changes/1"
+    assert world.sql("SELECT status FROM m2m.bulk_change") == [("QUEUED",)]
+    assert operator.post("/changes/1/start").status_code == 409
+
+
+def test_a_file_that_cannot_be_read_is_told_with_the_form_as_it_was(operator: Visitor, world: World) -> None:
+    token = operator.token()
+    fields = {"form_token": token, "provider": PROVIDER, "rate_plan": OLD, "iccids": world.iccids[0]}
+    file = {"file": ("sims.csv", "iccid\n1\n".encode("utf-16"), "text/csv")}
+    answer = operator.client.post("/new", data=fields, files=file, headers={"Origin": operator.origin})
+    assert answer.status_code == 400
+    assert "is not UTF-8 (UTF-16)" in answer.text
+    assert f"<option selected>{OLD}</option>" in answer.text
+    assert world.iccids[0] in answer.text
+    assert world.count("page_draft") == 0
+
+
+def test_a_session_keeps_five_drafts_and_ends_with_them(operator: Visitor, world: World) -> None:
+    drafts = [draft_of(operator, one) for one in world.iccids[:6]]
+    assert operator.get(drafts[0]).status_code == 404
+    assert operator.get(drafts[1]).status_code == 200
+    operator.post("/sign-out")
+    assert world.count("page_draft") == 0
+
+
+def test_progress_is_told_as_it_happens(operator: Visitor, world: World) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    with operator.client.stream("GET", f"/changes/{bulk_change_id}/events") as events:
+        lines = events.iter_lines()
+        assert '"headline": "0 of 60 SIMs settled"' in next(lines)
+        world.run(bulk_change_id)
+        assert "event: end" in lines
+
+
+def test_the_runs_in_dagster_are_a_click_away(operator: Visitor, world: World) -> None:
+    done, _ = world.submit_and_run(world.iccids[:1])
+    address = f"https://dagster.example.com/runs?q%5B0%5D=tag%3Am2m%2Fbulk_change%3D{done.id}"
+    assert address in operator.get(f"/changes/{done.id}").text
+
+
+def test_refused_devices_are_tried_again_by_a_button(operator: Visitor, world: World) -> None:
+    world.trouble(Rule(name="device_refused", iccids=frozenset(world.iccids[:1])))
+    done, _ = world.submit_and_run(world.iccids[:2])
+    assert "Try the refused SIMs again" in operator.get(f"/changes/{done.id}").text
+    operator.post(f"/changes/{done.id}/retry")
+    assert world.sql("SELECT status FROM m2m.bulk_change") == [("QUEUED",)]
+
+
+def test_what_holds_an_account_up_is_told_on_every_page(operator: Visitor, world: World) -> None:
+    settings = replace(world.provider_settings(), writes_enabled=False)
+    world.services.accounts.configure(TENANT, PROVIDER, settings, "test")
+    draft = draft_of(operator, world.iccids[0])
+    for path in ("/", "/new", "/accounts", draft):
+        assert "Changes are switched off for this account" in operator.get(path).text, path
