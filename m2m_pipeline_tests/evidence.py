@@ -8,8 +8,12 @@ from typing import Self
 import psycopg
 from psycopg.rows import class_row, tuple_row
 
+from m2m_pipeline.services.audit.signing import Signatures
+from m2m_pipeline.services.audit.verifying import Verified
+from m2m_pipeline.services.auditing import Auditing
 from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline.simulator.documents import DeviceView, LedgerCall, LedgerChange, LedgerSummary
+from m2m_pipeline.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ class Evidence:
     bulk: BulkRow
     rows: Sequence[DeviceRow]
     audit: Sequence[AuditRow]
+    chains: Sequence[Verified]
     moves: Sequence[tuple[str, str, str]]  # table, from, to
     amop: Mapping[str, tuple[str | None, str | None]]
     carrier: Mapping[str, DeviceView]
@@ -185,6 +190,7 @@ def collect(database_url: str, control: SimulatorControl, bulk_change_id: int) -
             bulk=found,
             rows=rows.fetchall(),
             audit=audit.fetchall(),
+            chains=_verified(database_url),
             moves=[(kind, before, after) for kind, before, after in moves],
             amop={iccid: (rate_plan, communication_plan) for iccid, rate_plan, communication_plan in amop},
             carrier={device.iccid: device for device in control.devices()},
@@ -192,6 +198,15 @@ def collect(database_url: str, control: SimulatorControl, bulk_change_id: int) -
             changes=control.changes(),
             summary=control.summary(),
         )
+
+
+def _verified(database_url: str) -> Sequence[Verified]:
+    """The audit log of each tenant, sealed and held against its chain."""
+    database = Database(database_url)
+    try:
+        return list(Auditing(database, None, Signatures("", ())).verify())
+    finally:
+        database.dispose()
 
 
 def _only(numbers: Mapping[str, int], name: str) -> dict[str, int]:

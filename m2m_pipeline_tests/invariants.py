@@ -93,7 +93,13 @@ def i3_the_status_agrees_with_carrier_and_amop(evidence: Evidence) -> None:
 
 
 def i4_every_device_is_audited(evidence: Evidence) -> None:
-    """Two entries for a device that was changed (the carrier's answer, AMOP's update), one for any other end."""
+    """Two entries for a device that was changed (the carrier's answer, AMOP's update), one for any other end.
+
+    And the chain over all of them verifies.
+    """
+    for chain in evidence.chains:
+        assert chain.holds, chain
+        assert chain.unsealed == 0, chain
     for row in evidence.rows:
         entries = [entry for entry in evidence.audit if entry.device_change_id == row.id]
         endings = [

@@ -1,17 +1,20 @@
-"""Commands about the audit log as evidence: audit verify, audit digest, audit key."""
+"""Commands about the audit log as evidence: audit verify, digest, export, key."""
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from m2m_pipeline.cli.options import AsJson, application
+from m2m_pipeline.cli.options import AsJson, Tenant, application
 
 if TYPE_CHECKING:
     from m2m_pipeline.services.audit.digests import Digested
     from m2m_pipeline.services.audit.verifying import Verified
 
+_DATES = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"]
 FAULT = 1
 """Something is wrong with the log or its digests."""
 
@@ -21,6 +24,7 @@ def register(app: typer.Typer) -> None:
     audit = typer.Typer(help="The audit log as evidence.", no_args_is_help=True)
     audit.command()(verify)
     audit.command()(digest)
+    audit.command()(export)
     audit.command()(key)
     app.add_typer(audit, name="audit")
 
@@ -54,6 +58,31 @@ def digest(as_json: AsJson = False) -> None:
     elif not found:
         print("Nothing has come since the last digests.")
     raise typer.Exit(FAULT if any(one.fault for one in found) else 0)
+
+
+def export(
+    begin: Annotated[datetime, typer.Option("--from", formats=_DATES, help="The first moment, UTC.")],
+    end: Annotated[datetime, typer.Option("--to", formats=_DATES, help="The first moment that is left out, UTC.")],
+    tenant: Tenant = "default",
+    format_: Annotated[str, typer.Option("--format", help="csv or jsonl.")] = "jsonl",
+    output: Annotated[Path | None, typer.Option(help="A new folder.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write the entries of a period, the digests over them, and a program that checks both, into a new folder."""
+    from m2m_pipeline.services.audit.export import ExportFormat, Period
+
+    kind, period = ExportFormat(format_), Period(begin.replace(tzinfo=UTC), end.replace(tzinfo=UTC))
+    folder = output or Path(f"audit-{tenant}-{begin:%Y%m%d}-{end:%Y%m%d}")
+    if folder.exists():
+        raise ValueError(f"{folder} exists. Nothing was written. Name another folder with --output.")
+    with application() as services:
+        done = services.auditing.export(tenant, period, kind, folder)
+    if as_json:
+        print(json.dumps(asdict(done)))
+    else:
+        proof = f"signed to {done.signed}, in {done.digests} digests" if done.digests else "nothing of it is signed"
+        print(f"{done.folder}: {done.tenant}, numbers {done.first} to {done.last}; {proof}.")
+        print(f"To check it: python {done.folder}/check_export.py {done.folder}")
 
 
 def key() -> None:

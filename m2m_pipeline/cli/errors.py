@@ -8,6 +8,7 @@ from m2m_pipeline.domain.digests import ArchiveUnavailableError
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.local.errors import LocalServiceError
 from m2m_pipeline.services.accounts import CarrierCallFailedError
+from m2m_pipeline.services.audit.export import UnprovenExportError
 from m2m_pipeline.services.auditing import NoDigestTargetError, TenantUnknownError
 from m2m_pipeline.services.destinations import DestinationUnknownError
 from m2m_pipeline.services.identity import KeyUnknownError
@@ -41,6 +42,7 @@ STATUS: dict[type[Exception], int] = {
     EncryptionKeyError: REJECTED,
     CredentialUnreadableError: REJECTED,
     NoDigestTargetError: REJECTED,
+    UnprovenExportError: REJECTED,
     TenantUnknownError: REJECTED,
     ValueError: REJECTED,
     DatabaseUnavailableError: UNAVAILABLE,

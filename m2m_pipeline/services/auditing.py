@@ -2,11 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from m2m_pipeline.domain.digests import DigestArchive, tenant_of
 from m2m_pipeline.domain.problems import shown
 from m2m_pipeline.services.audit import sealing, verifying
 from m2m_pipeline.services.audit.digests import Archive, Digested, write_digests
+from m2m_pipeline.services.audit.export import Exported, ExportFormat, Period, export
 from m2m_pipeline.services.audit.signing import Signatures
 from m2m_pipeline.services.audit.verifying import Verified
 from m2m_pipeline.storage import audit_chain
@@ -77,6 +79,21 @@ class Auditing:
         self.seal()
         for tenant_id, name in self._tenants(()).items():
             yield verifying.verify_recent(self._database, self._archive, tenant_id, name)
+
+    def export(self, tenant: str, period: Period, format_: ExportFormat, folder: Path) -> Exported:
+        """Seal what was written, and write a tenant's entries of a period into a new folder, for whoever checks them.
+
+        Raises:
+            TenantUnknownError: there is none of that name.
+            NothingToExportError: no entry of that time.
+            UnprovenExportError: the entries are not what was sealed.
+
+        """
+        self.seal()
+        found = [one for one in self._tenants(()).items() if one[1] == tenant]
+        if not found:
+            raise TenantUnknownError(tenant)
+        return export(self._database, self._archive, found[0], period, format_=format_, folder=folder)
 
     def _digest_names(self) -> dict[int, list[str]]:
         """The names of all digests, in order, by tenant."""

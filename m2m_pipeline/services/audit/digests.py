@@ -61,7 +61,7 @@ class Archive:
 
 @dataclass(frozen=True, slots=True)
 class Digested:
-    """What became of a tenant's digest: written, or not because of a fault."""
+    """What became of a tenant's digest: written, or not because of a fault; neither where somebody else was quicker."""
 
     tenant: str
     digest: Digest | None
@@ -115,8 +115,8 @@ def _write_next(database: Database, archive: Archive, tenant_id: int, name: str)
         previous=fingerprint(content) if last else None,
         marks="".join(marks),
     )
-    archive.place.write(digest.name, archive.signatures.sign(digest))  # or somebody else has: the next look tells
-    return Digested(name, digest)
+    written = archive.place.write(digest.name, archive.signatures.sign(digest))
+    return Digested(name, digest if written else None)
 
 
 def position_after(digest: Digest | None) -> Position:
