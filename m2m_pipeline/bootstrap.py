@@ -20,6 +20,7 @@ from m2m_pipeline.services.audit.signing import Signatures
 from m2m_pipeline.services.auditing import Auditing
 from m2m_pipeline.services.browsing import Browsing
 from m2m_pipeline.services.catalogue import Catalogue
+from m2m_pipeline.services.checks import DAYS, Checks
 from m2m_pipeline.services.destinations import Destinations
 from m2m_pipeline.services.drift.drifting import Drifting, DriftSettings
 from m2m_pipeline.services.execution.execution import Execution
@@ -37,9 +38,11 @@ from m2m_pipeline.services.retrying import Retrying
 from m2m_pipeline.services.rotation import Rotation
 from m2m_pipeline.services.security_log import SecurityLog
 from m2m_pipeline.services.standings import Standings
+from m2m_pipeline.services.statistics import Statistics
 from m2m_pipeline.services.submission import Submission
 from m2m_pipeline.services.sweeping import Sweeping
 from m2m_pipeline.settings import Settings
+from m2m_pipeline.storage.checks import Scope
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.vault import Vault
 
@@ -71,6 +74,8 @@ class Application:
     execution: Execution
     reconciliation: Reconciliation
     drifting: Drifting
+    statistics: Statistics
+    checks: Checks
     sweeping: Sweeping
     retrying: Retrying
     reporting: Reporting
@@ -138,6 +143,8 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
             submission,
             DriftSettings(settings.reconcile_share, settings.full_pass_hours),
         ),
+        statistics=Statistics(database),
+        checks=Checks(database, _limits(settings)),
         sweeping=Sweeping(database, settings.lease_seconds),
         retrying=Retrying(database),
         reporting=Reporting(database),
@@ -192,3 +199,13 @@ def _digest_archive(target: str) -> DigestArchive | None:
 
     bucket, _, prefix = target.removeprefix("s3://").partition("/")
     return S3Archive(bucket, prefix)
+
+
+def _limits(settings: Settings) -> Scope:
+    return Scope(
+        bulk_change_id=None,
+        days=DAYS,
+        unknown_limit_hours=settings.unknown_limit_hours,
+        drift_limit_share=settings.drift_limit_share,
+        queue_limit_minutes=settings.queue_limit_minutes,
+    )

@@ -2,13 +2,20 @@
 
 import dagster as dg
 
-from m2m_pipeline.orchestration.assets import bulk_changes
 from m2m_pipeline.orchestration.auditing import audit_digest, digest_schedule, seal_sensor
+from m2m_pipeline.orchestration.catalog import audit_trail, bulk_changes
+from m2m_pipeline.orchestration.checks import check_job, check_schedule, promises
+from m2m_pipeline.orchestration.daily import daily_job, daily_schedule, sum_up_the_day
 from m2m_pipeline.orchestration.inbound import InboundQueue, intake_sensor
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.notices import notice_sensor, watch_sensor
 from m2m_pipeline.orchestration.platform import Platform
-from m2m_pipeline.orchestration.reconciliation import reconciliation, reconciliation_schedule
+from m2m_pipeline.orchestration.reconciliation import (
+    inventory_from_the_carrier,
+    reconcile,
+    reconciliation,
+    reconciliation_schedule,
+)
 from m2m_pipeline.orchestration.sensors import dispatch_sensor
 from m2m_pipeline.orchestration.sweeping import sweep_sensor
 from m2m_pipeline.settings import Settings, load_settings
@@ -23,14 +30,19 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         watch_sensor(),
         seal_sensor(settings.audit_seal_seconds),
     ]
-    schedules = [reconciliation_schedule(settings.reconcile_cron)]
+    schedules = [
+        reconciliation_schedule(settings.reconcile_cron),
+        check_schedule(settings.check_cron),
+        daily_schedule,
+    ]
     if settings.audit_digest_target:
         schedules.append(digest_schedule(settings.audit_digest_cron))
     if settings.sqs_queue_url:
         sensors.append(intake_sensor())
     return dg.Definitions(
-        assets=[bulk_changes],
-        jobs=[bulk_carrier_rate_plan_change, reconciliation, audit_digest],
+        assets=[bulk_changes, audit_trail, inventory_from_the_carrier, reconcile, sum_up_the_day],
+        asset_checks=[promises],
+        jobs=[bulk_carrier_rate_plan_change, reconciliation, check_job, daily_job, audit_digest],
         sensors=sensors,
         schedules=schedules,
         resources={"platform": Platform(), "inbound": InboundQueue()},

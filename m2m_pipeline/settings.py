@@ -88,6 +88,31 @@ class Settings(AuditSettings):
         description="How often the carrier's whole list is compared with AMOP; between, what was modified, in hours",
         examples=["24"],
     )
+    check_cron: str = Field(
+        default="5 * * * *",
+        pattern=r"^\s*(\S+\s+){4}\S+\s*$",
+        description="When the catalog's checks are held against the rows, as a cron expression (UTC)",
+        examples=["5 * * * *"],
+    )
+    unknown_limit_hours: float = Field(
+        default=6.0,
+        gt=0,
+        description="A check fails where an outcome has been unknown for longer, in hours",
+        examples=["6"],
+    )
+    drift_limit_share: float = Field(
+        default=0.01,
+        ge=0,
+        le=1,
+        description="A check fails where more of a provider's devices have drifted",
+        examples=["0.01"],
+    )
+    queue_limit_minutes: float = Field(
+        default=30.0,
+        gt=0,
+        description="A check fails where a bulk change has waited longer for a run, in minutes",
+        examples=["30"],
+    )
     probe_seconds: float = Field(
         default=10.0,
         gt=0,

@@ -1,36 +1,50 @@
-"""What the Dagster catalog shows: one partition for each bulk change, materialized when it ends."""
+"""The end of a bulk change, as the catalog shows it: counts, reasons and timings, never a list of customers."""
 
+import os
+import time
 from collections.abc import Mapping
+from resource import RUSAGE_SELF, getrusage
 
 import dagster as dg
+import psutil
 
 from m2m_pipeline.domain.status import DeviceStatus
+from m2m_pipeline.orchestration.catalog import audit_trail, bulk_change_partitions, bulk_changes
+from m2m_pipeline.orchestration.plots import change_plot
+from m2m_pipeline.orchestration.tables import table
 from m2m_pipeline.services.reporting import ReasonCount, ResultDocument
+from m2m_pipeline.services.statistics import ChangeDetails
 
-MOST_TABLE_ROWS = 100
-"""Dagster draws every row of a metadata table."""
+__all__ = ["audit_materialization", "bulk_change_partitions", "bulk_changes", "headline", "materialization"]
 
-bulk_change_partitions = dg.DynamicPartitionsDefinition(name="bulk_change")
-
-bulk_changes = dg.AssetSpec(
-    "bulk_changes",
-    description=(
-        "Bulk carrier rate plan changes: one partition for each, materialized when it ends. "
-        "The rows in PostgreSQL are the truth; this is what they said at that moment."
-    ),
-    partitions_def=bulk_change_partitions,
-    kinds={"postgres"},
-    group_name="rate_plan_changes",
+_ENDINGS = (
+    DeviceStatus.PROCESSED,
+    DeviceStatus.REFUSED,
+    DeviceStatus.SKIPPED,
+    DeviceStatus.UNCONFIRMED,
+    DeviceStatus.AMOP_FAILED,
 )
 
 
-def materialization(document: ResultDocument) -> dg.AssetMaterialization:
-    """The end of a bulk change, for the catalog: counts, reasons and timings, never a list of customers."""
+def materialization(document: ResultDocument, details: ChangeDetails | None = None) -> dg.AssetMaterialization:
+    """The end of a bulk change; with its `details` where it ends in a run, whose worker is measured then."""
     return dg.AssetMaterialization(
         asset_key=bulk_changes.key,
         partition=str(document.id),
         description=headline(document),
-        metadata=metadata(document),
+        metadata={**metadata(document), **(_details(document, details) | _worker() if details else {})},
+    )
+
+
+def audit_materialization(document: ResultDocument, details: ChangeDetails) -> dg.AssetMaterialization:
+    """The audit entries of a bulk change, counted."""
+    return dg.AssetMaterialization(
+        asset_key=audit_trail.key,
+        partition=str(document.id),
+        metadata={
+            "entries": sum(entries for _, entries in details.audit_kinds),
+            "entries by kind": table({"kind": "string", "entries": "int"}, details.audit_kinds),
+        },
     )
 
 
@@ -51,49 +65,54 @@ def metadata(document: ResultDocument) -> Mapping[str, dg.MetadataValue]:
         "rate plan": dg.MetadataValue.text(document.rate_plan),
         "requested by": dg.MetadataValue.text(document.requested_by),
         "devices": dg.MetadataValue.int(document.total),
-        **{
-            f"devices {status.lower()}": dg.MetadataValue.int(document.counts.get(status, 0))
-            for status in (
-                DeviceStatus.PROCESSED,
-                DeviceStatus.REFUSED,
-                DeviceStatus.SKIPPED,
-                DeviceStatus.UNCONFIRMED,
-                DeviceStatus.AMOP_FAILED,
-            )
-        },
+        **{f"devices {one.lower()}": dg.MetadataValue.int(document.counts.get(one, 0)) for one in _ENDINGS},
         "carrier calls": dg.MetadataValue.int(document.carrier_calls),
-        "not changed, by reason": _reasons_table([*document.failures, *document.skipped]),
+        "not changed, by reason": _reasons([*document.failures, *document.skipped]),
+        "each device": dg.MetadataValue.md(f"`m2m result {document.id} --format csv` has a row for each."),
     }
     if document.message:
         values["reason"] = dg.MetadataValue.text(document.message)
     if timings.queued_seconds is not None:
         values["seconds in the queue"] = dg.MetadataValue.float(timings.queued_seconds)
-    if timings.processing_seconds is not None:
+    if timings.processing_seconds:
         values["seconds of work"] = dg.MetadataValue.float(timings.processing_seconds)
+        values["devices a second"] = dg.MetadataValue.float(round(document.total / timings.processing_seconds, 3))
+        values["calls a second"] = dg.MetadataValue.float(round(document.carrier_calls / timings.processing_seconds, 3))
     return values
 
 
-def _reasons_table(reasons: list[ReasonCount]) -> dg.TableMetadataValue:
-    return dg.MetadataValue.table(
-        records=[
-            dg.TableRecord(
-                {
-                    "devices": one.count,
-                    "status": one.status.value,
-                    "reason": one.title,
-                    "carrier code": one.carrier_code or "",
-                    "next step": one.next_step,
-                }
-            )
-            for one in reasons[:MOST_TABLE_ROWS]
-        ],
-        schema=dg.TableSchema(
-            columns=[
-                dg.TableColumn("devices", "int"),
-                dg.TableColumn("status", "string"),
-                dg.TableColumn("reason", "string"),
-                dg.TableColumn("carrier code", "string"),
-                dg.TableColumn("next step", "string"),
-            ]
-        ),
-    )
+def _details(document: ResultDocument, details: ChangeDetails) -> dict[str, dg.MetadataValue]:
+    counts = {one.value: count for one in _ENDINGS if (count := document.counts.get(one))}
+    columns = {"old plan": "string", "new plan": "string", "status": "string", "devices": "int"}
+    at_the_limit = document.carrier_calls / details.calls_per_second
+    work = document.timings.processing_seconds
+    return {
+        "seconds that the calls take at the account's rate": dg.MetadataValue.float(round(at_the_limit, 3)),
+        "share of the account's rate used": dg.MetadataValue.float(round(at_the_limit / work, 3) if work else 0.0),
+        "old plan to new plan": table(columns, details.plan_moves),
+        "plot": change_plot(details.progress, counts),
+    }
+
+
+def _worker() -> dict[str, dg.MetadataValue]:
+    """Peak memory and age of this process: the run's worker."""
+    process = psutil.Process(os.getpid())
+    with process.oneshot():
+        used = process.cpu_times()
+        return {
+            "worker peak memory (MB)": dg.MetadataValue.float(round(getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1)),
+            "worker seconds": dg.MetadataValue.float(round(time.time() - process.create_time(), 1)),
+            "worker CPU seconds": dg.MetadataValue.float(round(used.user + used.system, 1)),
+        }
+
+
+def _reasons(reasons: list[ReasonCount]) -> dg.TableMetadataValue:
+    columns = {
+        "devices": "int",
+        "status": "string",
+        "reason": "string",
+        "carrier code": "string",
+        "next step": "string",
+    }
+    rows = [(one.count, one.status.value, one.title, one.carrier_code or "", one.next_step) for one in reasons]
+    return table(columns, rows)

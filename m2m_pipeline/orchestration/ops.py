@@ -6,7 +6,8 @@ import dagster as dg
 
 from m2m_pipeline.domain.attempt import NotClaimableError
 from m2m_pipeline.domain.change import Batch
-from m2m_pipeline.orchestration.assets import headline, materialization
+from m2m_pipeline.orchestration.assets import headline
+from m2m_pipeline.orchestration.checks import show_end
 from m2m_pipeline.orchestration.failures import attempt, ending_in_the_catalog
 from m2m_pipeline.orchestration.platform import Platform
 
@@ -105,5 +106,5 @@ def finalize_bulk_change(
     """End the bulk change with the truth of its rows; what the steps returned is only shown, never counted on."""
     with attempt(context, platform) as execution:
         document = execution.finalize(bulk_change_id, context.run_id)
-    context.log_event(materialization(document))
+    show_end(context, platform, document)
     context.log.info("%s; %d audit entries from %d batches.", headline(document), sum(audited), len(audited))

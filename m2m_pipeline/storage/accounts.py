@@ -101,18 +101,19 @@ def list_unsettled(connection: Connection) -> Sequence[ServiceProvider]:
     return [_provider(row) for row in rows]
 
 
-def list_with_credential(connection: Connection) -> Sequence[ServiceProvider]:
-    """The service providers, of all tenants, whose carrier can be asked."""
+def list_with_credential(connection: Connection) -> Sequence[tuple[str, ServiceProvider]]:
+    """The service providers, of all tenants, whose carrier can be asked, each with its tenant's name."""
     rows = connection.execute(
         text(
             f"""
-            SELECT {_PROVIDER_COLUMNS} FROM m2m.service_provider p
+            SELECT {_PROVIDER_COLUMNS}, (SELECT t.name FROM m2m.tenant t WHERE t.id = p.tenant_id) AS tenant
+            FROM m2m.service_provider p
             WHERE EXISTS (SELECT 1 FROM m2m.carrier_credential k WHERE k.service_provider_id = p.id)
             ORDER BY id
             """
         )
     )
-    return [_provider(row) for row in rows]
+    return [(row.tenant, _provider(row)) for row in rows]
 
 
 def insert_provider(connection: Connection, tenant_id: int, name: str, integration_type: str, base_url: str) -> int:

@@ -133,7 +133,7 @@ def write_repaired(connection: Connection, provider: ServiceProvider, actor: str
 # Which entry tells of a device's end: AMOP's update where the carrier was changed, the end itself otherwise.
 _ENDING_KIND = "CASE WHEN c.status IN ('PROCESSED', 'AMOP_FAILED') THEN 'AMOP_UPDATE' ELSE 'DEVICE_ENDED' END"
 _ENDED = "c.status IN ('PROCESSED', 'AMOP_FAILED', 'REFUSED', 'SKIPPED', 'UNCONFIRMED')"
-_UNTOLD = (
+UNTOLD = (
     f"{_ENDED} AND NOT EXISTS (SELECT 1 FROM m2m.audit_entry a WHERE a.device_change_id = c.id "
     f"AND a.kind = {_ENDING_KIND} AND a.outcome = c.status AND a.retry = c.retry)"
 )
@@ -155,7 +155,7 @@ def write_endings(
                 c.iccid, c.old_rate_plan, CASE WHEN c.status IN ('PROCESSED', 'AMOP_FAILED') THEN c.rate_plan END,
                 c.status, c.reason, c.message
             FROM m2m.device_change c
-            WHERE c.bulk_change_id = :id AND (CAST(:batch AS bigint) IS NULL OR c.batch = :batch) AND {_UNTOLD}
+            WHERE c.bulk_change_id = :id AND (CAST(:batch AS bigint) IS NULL OR c.batch = :batch) AND {UNTOLD}
                 AND (c.status = ANY(:settled) OR NOT :settled_only)
             ON CONFLICT DO NOTHING
             """

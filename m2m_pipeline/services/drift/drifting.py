@@ -73,8 +73,8 @@ class Drifting:
         self._submission = submission
         self._settings = settings
 
-    def providers(self) -> Sequence[ServiceProvider]:
-        """The service providers, of all tenants, that can be asked: those with a credential."""
+    def providers(self) -> Sequence[tuple[str, ServiceProvider]]:
+        """The service providers that can be asked, those with a credential, each with its tenant's name."""
         with self._database.begin() as tx:
             return accounts.list_with_credential(tx)
 

@@ -1,0 +1,67 @@
+"""A row of the catalog for each day: what ended, and how much of each account's budget was used."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date
+from typing import Any
+
+import dagster as dg
+
+from m2m_pipeline.orchestration.catalog import budget_use, daily_statistics, days
+from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.orchestration.tables import table
+
+CHANGE_COLUMNS = {
+    "status": "string",
+    "bulk changes": "int",
+    "devices": "int",
+    "devices changed": "int",
+    "seconds in the queue, median": "float",
+    "seconds of work, median": "float",
+}
+CALL_COLUMNS = {"tenant": "string", "provider": "string", "carrier calls": "int", "allowed": "int", "share": "float"}
+
+
+@dg.multi_asset(name="sum_up_the_day", specs=[daily_statistics, budget_use], partitions_def=days, can_subset=False)
+def sum_up_the_day(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult[Any]]:
+    """Count what ended on the day (UTC)."""
+    day = platform.services.statistics.day(date.fromisoformat(context.partition_key))
+    rows = [
+        (str(status), int(changes), int(devices), int(changed), round(float(queued), 1), round(float(work), 1))
+        for status, changes, devices, changed, queued, work in day.changes.fillna(0).itertuples(index=False)
+    ]
+    yield dg.MaterializeResult(
+        asset_key=daily_statistics.key,
+        metadata={
+            "bulk changes": sum(row[1] for row in rows),
+            "devices": sum(row[2] for row in rows),
+            "devices changed": sum(row[3] for row in rows),
+            "by status": table(CHANGE_COLUMNS, rows),
+        },
+    )
+    yield dg.MaterializeResult(
+        asset_key=budget_use.key,
+        metadata={
+            "carrier calls": sum(calls for _, _, calls, _ in day.calls),
+            "by account": table(CALL_COLUMNS, [(*one, round(one[2] / one[3], 4)) for one in _whole(day.calls)]),
+        },
+    )
+
+
+def _whole(calls: Sequence[tuple[str, str, int, float]]) -> list[tuple[str, str, int, int]]:
+    return [(tenant, provider, made, int(allowed)) for tenant, provider, made, allowed in calls]
+
+
+daily_job = dg.define_asset_job(
+    "daily_statistics_job",
+    selection=dg.AssetSelection.assets(daily_statistics.key, budget_use.key).without_checks(),
+    description="Sum up a day.",
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_retries": "0"},
+)
+daily_schedule = dg.build_schedule_from_partitioned_job(
+    daily_job,
+    name="sum_up_yesterday",
+    hour_of_day=0,
+    minute_of_hour=10,
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+)

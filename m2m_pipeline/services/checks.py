@@ -1,0 +1,119 @@
+"""Promises that are held against the rows: which there are, what breaks them, and what to do then."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from m2m_pipeline.storage import checks
+from m2m_pipeline.storage.checks import Broken, Question, Scope
+from m2m_pipeline.storage.database import Database
+
+DAYS = 30
+"""Bulk changes that ended longer ago are not looked at again."""
+
+
+class Check(StrEnum):
+    """The promises, by the name that the catalog shows."""
+
+    COUNTS_BALANCE = "counts_balance"
+    NO_DEVICE_OPEN = "no_device_open_after_the_end"
+    AUDIT_COMPLETE = "audit_entries_complete"
+    AMOP_EQUALS_CARRIER = "amop_equals_the_carrier"
+    NOTHING_UNKNOWN = "nothing_unknown_for_too_long"
+    DRIFT_IN_BOUNDS = "drift_under_the_threshold"
+    BUDGET_KEPT = "budget_never_exceeded"
+    QUEUE_MOVES = "queue_moves"
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """What holds (`title`), the rows that break it, and what to do about them.
+
+    `of_a_change`: it can be told at the end of each bulk change.
+    """
+
+    title: str
+    broken: Question
+    next_step: str
+    of_a_change: bool = False
+
+
+PROMISES: Mapping[Check, Promise] = {
+    Check.COUNTS_BALANCE: Promise(
+        "The result document of each ended bulk change counts what its rows count.",
+        checks.counts_off,
+        "Nobody but the services may write to the tables: look at the audit log for who did, then `m2m result ID`.",
+        of_a_change=True,
+    ),
+    Check.NO_DEVICE_OPEN: Promise(
+        "No device of an ended bulk change is open: each is settled, or handed to reconciliation.",
+        checks.open_after_the_end,
+        "`m2m reconcile --provider NAME` settles what the carrier can tell; then `m2m retry ID` for what is refused.",
+        of_a_change=True,
+    ),
+    Check.AUDIT_COMPLETE: Promise(
+        "Each device of an ended bulk change has the audit entry of its end.",
+        checks.untold,
+        "`m2m reconcile --provider NAME` writes what is missing of what is unsettled; else it is a fault of ours.",
+        of_a_change=True,
+    ),
+    Check.AMOP_EQUALS_CARRIER: Promise(
+        "Each device that a bulk change has moved is on its plan at the carrier, as the last pass saw it.",
+        checks.off_the_carrier,
+        "`m2m drift --provider NAME --format csv` lists them: follow the carrier, or move them back.",
+    ),
+    Check.NOTHING_UNKNOWN: Promise(
+        "No outcome is unknown for longer than the limit.",
+        checks.unknown_too_long,
+        "`m2m reconcile --provider NAME` says why the carrier cannot be asked.",
+    ),
+    Check.DRIFT_IN_BOUNDS: Promise(
+        "The drift of each provider is under the threshold.",
+        checks.too_much_drift,
+        "`m2m drift --provider NAME` tells the causes, and for each what to do.",
+    ),
+    Check.BUDGET_KEPT: Promise(
+        "Nothing called a carrier more often than its account allows.",
+        checks.over_budget,
+        "Compare `m2m provider list` with the contract; a rate that was lowered since explains older changes.",
+    ),
+    Check.QUEUE_MOVES: Promise(
+        "No bulk change has waited for a run for longer than the limit.",
+        checks.stuck_in_the_queue,
+        "See that the Dagster daemon runs and its dispatch sensor is on, and that runs are not all taken.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a promise holds; the first hundred rows that break it, each with what is wrong."""
+
+    check: Check
+    broken: Broken
+
+    @property
+    def holds(self) -> bool:
+        """Whether nothing breaks it."""
+        return not self.broken
+
+
+class Checks:
+    """Reads; writes nothing."""
+
+    def __init__(self, database: Database, limits: Scope) -> None:
+        self._database = database
+        self._limits = limits
+
+    def all(self) -> Sequence[Verdict]:
+        """Every promise, held against everything."""
+        return [self._verdict(check, self._limits) for check in PROMISES]
+
+    def of_change(self, bulk_change_id: int) -> Sequence[Verdict]:
+        """The promises that are told at the end of a bulk change, held against this one."""
+        scope = replace(self._limits, bulk_change_id=bulk_change_id)
+        return [self._verdict(check, scope) for check, promise in PROMISES.items() if promise.of_a_change]
+
+    def _verdict(self, check: Check, scope: Scope) -> Verdict:
+        with self._database.begin() as tx:
+            return Verdict(check, PROMISES[check].broken(tx, scope))

@@ -1,0 +1,205 @@
+"""The catalog reads like the business: every asset described and owned, its numbers and tables those of the rows."""
+
+from base64 import b64decode
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+import dagster as dg
+import pytest
+
+from m2m_pipeline.domain.drift import DriftCause
+from m2m_pipeline.orchestration.catalog import (
+    audit_trail,
+    budget_use,
+    bulk_changes,
+    carrier_state,
+    daily_statistics,
+    inventory,
+    provider_partitions,
+    rate_plan_drift,
+)
+from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
+from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.services.checks import PROMISES
+from m2m_pipeline.settings import load_settings
+from m2m_pipeline.simulator.documents import Drift
+from m2m_pipeline.simulator.scenarios import Rule
+from m2m_pipeline_tests.world import NEW, OLD, PROVIDER, TENANT, THIRD, Options, World
+
+# Dagster itself hands its beta parameter on where it attaches a job to its sensor.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Parameter `owners` of initializer:dagster_shared.utils.warnings.BetaWarning"
+)
+
+KEY = f"{TENANT}/{PROVIDER}"
+MOST_PLOT_BYTES = 40_000
+
+
+@pytest.fixture
+def definitions(world: World) -> dg.Definitions:
+    assert world
+    return build()
+
+
+def build() -> dg.Definitions:
+    """What Dagster loads, in the environment of the world."""
+    from m2m_pipeline.definitions import build_definitions  # noqa: PLC0415 - reads the environment
+
+    return build_definitions(load_settings())
+
+
+def metadata(instance: dg.DagsterInstance, spec: dg.AssetSpec) -> Mapping[str, object]:
+    event = instance.get_latest_materialization_event(spec.key)
+    assert event is not None
+    assert event.asset_materialization is not None
+    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
+
+
+def change(world: World, platform: Platform, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    return bulk_carrier_rate_plan_change.execute_in_process(
+        run_config={"ops": {"validate_request": {"config": {"bulk_change_id": world.submit().bulk_change_id}}}},
+        resources={"platform": platform},
+        instance=instance,
+    )
+
+
+def run_job(
+    definitions: dg.Definitions,
+    name: str,
+    instance: dg.DagsterInstance,
+    key: str | None = None,
+    *,
+    raise_on_error: bool = True,
+) -> dg.ExecuteInProcessResult:
+    if key and key == KEY:
+        instance.add_dynamic_partitions(str(provider_partitions.name), [key])
+    job = definitions.resolve_job_def(name)
+    return job.execute_in_process(instance=instance, partition_key=key, raise_on_error=raise_on_error)
+
+
+def test_every_asset_is_described_owned_and_in_a_group_and_has_a_place_in_the_lineage(
+    definitions: dg.Definitions,
+) -> None:
+    specs = {spec.key: spec for spec in definitions.resolve_all_asset_specs()}
+
+    assert set(specs) == {
+        spec.key
+        for spec in (
+            inventory,
+            bulk_changes,
+            audit_trail,
+            carrier_state,
+            rate_plan_drift,
+            budget_use,
+            daily_statistics,
+        )
+    }
+    for spec in specs.values():
+        assert spec.description
+        assert spec.owners
+        assert spec.kinds
+        assert spec.group_name in {"rate_plan_changes", "carrier_accounts"}
+    upstream = {
+        key.to_user_string(): {dep.asset_key.to_user_string() for dep in spec.deps} for key, spec in specs.items()
+    }
+    assert upstream["rate_plan_drift"] == {"inventory", "carrier_state"}
+    assert upstream["audit_trail"] == {"bulk_changes"}
+
+
+def test_the_end_of_a_change_shows_its_plans_times_worker_and_a_plot(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    change(world, platform, instance)
+
+    shown = metadata(instance, bulk_changes)
+    assert shown["devices processed"] == 3
+    assert isinstance(shown["worker peak memory (MB)"], float)
+    assert shown["seconds that the calls take at the account's rate"] == 0.007
+    moves = shown["old plan to new plan"]
+    assert isinstance(moves, dg.TableMetadataValue)
+    records = [dict(record.data) for record in moves.records]
+    assert records == [{"old plan": OLD, "new plan": NEW, "status": "PROCESSED", "devices": 3}]
+    png = b64decode(str(shown["plot"]).partition("base64,")[2].rstrip(")"))
+    assert png.startswith(b"\x89PNG")
+    assert len(png) < MOST_PLOT_BYTES
+    ((entries,),) = world.sql("SELECT count(*) FROM m2m.audit_entry WHERE bulk_change_id IS NOT NULL")
+    assert metadata(instance, audit_trail)["entries"] == entries
+    assert not any(iccid in str(shown) for iccid in world.iccids)
+
+
+def test_the_end_of_a_change_tells_which_promises_hold(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    result = change(world, platform, instance)
+
+    told = {evaluation.check_name: evaluation.passed for evaluation in result.get_asset_check_evaluations()}
+    assert told == {check.value: True for check, promise in PROMISES.items() if promise.of_a_change}
+
+
+def test_reconciliation_shows_the_list_and_the_drift_of_its_provider(
+    world: World, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    world.control.drift(world.iccids[0], Drift(rate_plan=THIRD))
+
+    run_job(definitions, "reconciliation", instance, KEY)
+
+    listed, drift = metadata(instance, carrier_state), metadata(instance, rate_plan_drift)
+    assert (listed["devices listed"], listed["whole list"]) == (3, True)
+    assert drift["devices drifted"] == drift[f"devices {DriftCause.MADE_OUTSIDE.lower()}"] == 1
+    assert "data:image/png;base64," in str(drift["trend"])
+    assert not any(iccid in str(drift) for iccid in world.iccids)
+
+
+def test_a_carrier_that_is_away_fails_the_run_and_shows_no_list(
+    make_world: Callable[[Options], World], instance: dg.DagsterInstance
+) -> None:
+    make_world(Options(probe=0.05)).trouble(Rule(name="outage"))
+
+    result = run_job(build(), "reconciliation", instance, KEY, raise_on_error=False)
+
+    assert not result.success
+    assert instance.get_latest_materialization_event(carrier_state.key) is None
+
+
+def test_the_inventory_is_loaded_from_the_carrier_by_hand(
+    world: World, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    world.sql("DELETE FROM m2m.device")
+    assets = [one for one in definitions.assets or [] if isinstance(one, dg.AssetsDefinition)]
+    (loading,) = [one for one in assets if inventory.key in one.keys]
+    instance.add_dynamic_partitions(str(provider_partitions.name), [KEY])
+
+    dg.materialize([loading], instance=instance, resources={"platform": Platform()}, partition_key=KEY)
+
+    assert metadata(instance, inventory)["devices"] == 3
+
+
+def test_a_day_is_summed_up(
+    world: World, platform: Platform, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    change(world, platform, instance)
+    world.sql("UPDATE m2m.bulk_change SET finished_at = finished_at - interval '1 day'")  # a day is summed up when over
+    ((day,),) = world.sql("SELECT finished_at::date::text FROM m2m.bulk_change")
+
+    run_job(definitions, "daily_statistics_job", instance, str(day))
+
+    assert metadata(instance, daily_statistics)["devices changed"] == 3
+    assert metadata(instance, budget_use)["carrier calls"] == len(world.control.calls())
+
+
+def test_the_schedule_keeps_a_partition_for_each_provider_and_asks_for_its_run(
+    definitions: dg.Definitions, platform: Platform
+) -> None:
+    schedule = definitions.resolve_schedule_def("reconcile_regularly")
+    now = datetime.now(UTC)
+    with dg.instance_for_test() as instance:
+        instance.add_dynamic_partitions(str(provider_partitions.name), ["somebody/gone"])
+        with dg.build_schedule_context(
+            instance, now, resources={"platform": platform}, repository_def=definitions.get_repository_def()
+        ) as context:
+            requests = schedule.evaluate_tick(context).run_requests
+        kept = instance.get_dynamic_partitions(str(provider_partitions.name))
+
+    assert [request.partition_key for request in requests or []] == [KEY]
+    assert kept == [KEY]
+    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING

@@ -1,0 +1,76 @@
+"""Promises: each is broken once, and its check fails, says where, and what to do."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from m2m_pipeline.orchestration.checks import ASSETS
+from m2m_pipeline.orchestration.tables import MOST_TABLE_ROWS
+from m2m_pipeline.services.checks import PROMISES, Check
+from m2m_pipeline.simulator.documents import Drift
+from m2m_pipeline_tests.orchestration.test_catalog import KEY, build, run_job
+from m2m_pipeline_tests.world import THIRD, World
+
+# Dagster itself hands its beta parameter on where it attaches a job to its sensor.
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Parameter `owners` of initializer:dagster_shared.utils.warnings.BetaWarning"
+)
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "reconciliation.md"
+
+BREAKS: Mapping[Check, str] = {
+    Check.COUNTS_BALANCE: "UPDATE m2m.bulk_change SET result = jsonb_set(result, '{counts}', '{\"PROCESSED\": 2}')",
+    Check.NO_DEVICE_OPEN: "UPDATE m2m.device_change SET status = 'PENDING' WHERE row_number = 2",
+    Check.AUDIT_COMPLETE: "ALTER TABLE m2m.audit_entry DISABLE TRIGGER USER; DELETE FROM m2m.audit_entry "
+    "WHERE kind = 'AMOP_UPDATE' AND id %% 2 = 0",
+    Check.AMOP_EQUALS_CARRIER: "",
+    Check.NOTHING_UNKNOWN: "UPDATE m2m.device_change SET status = 'UNCONFIRMED'; "
+    "UPDATE m2m.bulk_change SET finished_at = now() - interval '1 day'",
+    Check.DRIFT_IN_BOUNDS: "",
+    Check.BUDGET_KEPT: "UPDATE m2m.bulk_change SET carrier_calls = 1000000",
+    Check.QUEUE_MOVES: "UPDATE m2m.bulk_change SET status = 'QUEUED', attempt_queued_at = now() - interval '1 hour'",
+}
+
+
+@pytest.mark.parametrize("check", Check)
+def test_a_promise_that_is_broken_fails_its_check_and_says_where_and_what_to_do(world: World, check: Check) -> None:
+    world.submit_and_run()
+    sound = {verdict.check: verdict.holds for verdict in world.services.checks.all()}
+    if BREAKS[check]:
+        world.sql(BREAKS[check])
+    else:
+        world.control.drift(world.iccids[0], Drift(rate_plan=THIRD))
+        world.services.drifting.find(world.provider, full=True)
+
+    (verdict,) = [one for one in world.services.checks.all() if one.check is check]
+
+    assert set(sound.values()) == {True}
+    assert not verdict.holds
+    assert any(word in verdict.broken[0][0] for word in ("bulk change 1", KEY))
+
+
+def test_the_scheduled_checks_are_shown_at_their_assets(world: World, instance: dg.DagsterInstance) -> None:
+    world.submit_and_run()
+    world.sql(BREAKS[Check.BUDGET_KEPT])
+
+    evaluations = run_job(build(), "checks", instance).get_asset_check_evaluations()
+
+    assert {(one.asset_key, one.check_name) for one in evaluations} == {
+        (key, check.value) for check, key in ASSETS.items()
+    }
+    (failed,) = [one for one in evaluations if not one.passed]
+    assert failed.check_name == Check.BUDGET_KEPT.value
+    assert PROMISES[Check.BUDGET_KEPT].next_step in str(failed.description)
+    assert len(failed.metadata["rows"].value) <= MOST_TABLE_ROWS  # pyright: ignore[reportArgumentType] -- a table
+
+
+@pytest.mark.parametrize("check", Check)
+def test_the_document_says_what_the_code_says(check: Check) -> None:
+    (row,) = [line for line in DOCUMENT.read_text().splitlines() if line.startswith(f"| `{check}`")]
+    _, name, asset, title, _ = (cell.strip() for cell in row.split("|"))
+
+    assert name.endswith("*") is PROMISES[check].of_a_change
+    assert asset.strip("`") == ASSETS[check].to_user_string()
+    assert title == PROMISES[check].title
