@@ -132,6 +132,8 @@ def _provider(context: dg.AssetExecutionContext, platform: Platform) -> ServiceP
     if context.partition_key not in known:
         message = f'"{context.partition_key}" is no service provider with a credential. Nothing was done.'
         raise dg.Failure(description=f"{message} See `m2m provider list`.", allow_retries=False)
+    # A provider that is newer than the schedule's last tick: its partition is made by whoever comes first.
+    context.instance.add_dynamic_partitions(str(provider_partitions.name), [context.partition_key])
     return known[context.partition_key]
 
 
