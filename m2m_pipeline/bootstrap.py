@@ -154,7 +154,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
             DriftSettings(settings.reconcile_share, settings.full_pass_hours),
         ),
         statistics=Statistics(database),
-        checks=Checks(database, _limits(settings)),
+        checks=Checks(database, _auditing(database, settings), _limits(settings)),
         sweeping=Sweeping(database, settings.lease_seconds),
         retrying=Retrying(database),
         reporting=Reporting(database),

@@ -15,6 +15,7 @@ ASSETS: Mapping[Check, dg.AssetKey] = {
     Check.COUNTS_BALANCE: bulk_changes.key,
     Check.NO_DEVICE_OPEN: bulk_changes.key,
     Check.AUDIT_COMPLETE: audit_trail.key,
+    Check.CHAIN_VERIFIES: audit_trail.key,
     Check.AMOP_EQUALS_CARRIER: rate_plan_drift.key,
     Check.NOTHING_UNKNOWN: bulk_changes.key,
     Check.DRIFT_IN_BOUNDS: rate_plan_drift.key,

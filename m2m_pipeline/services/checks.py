@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from m2m_pipeline.services.auditing import Auditing
 from m2m_pipeline.storage import checks
 from m2m_pipeline.storage.checks import Broken, Question, Scope
 from m2m_pipeline.storage.database import Database
@@ -18,6 +19,7 @@ class Check(StrEnum):
     COUNTS_BALANCE = "counts_balance"
     NO_DEVICE_OPEN = "no_device_open_after_the_end"
     AUDIT_COMPLETE = "audit_entries_complete"
+    CHAIN_VERIFIES = "audit_chain_verifies"
     AMOP_EQUALS_CARRIER = "amop_equals_the_carrier"
     NOTHING_UNKNOWN = "nothing_unknown_for_too_long"
     DRIFT_IN_BOUNDS = "drift_under_the_threshold"
@@ -33,7 +35,7 @@ class Promise:
     """
 
     title: str
-    broken: Question
+    broken: Question | None  # None: the audit log's own proof
     next_step: str
     of_a_change: bool = False
 
@@ -56,6 +58,11 @@ PROMISES: Mapping[Check, Promise] = {
         checks.untold,
         "`m2m reconcile --provider NAME` writes what is missing of what is unsettled; else it is a fault of ours.",
         of_a_change=True,
+    ),
+    Check.CHAIN_VERIFIES: Promise(
+        "The chain over the audit log is whole, from each tenant's last digest on.",
+        None,
+        "`m2m audit verify` names the first bad entry and what is proven; keep the database as it is.",
     ),
     Check.AMOP_EQUALS_CARRIER: Promise(
         "Each device that a bulk change has moved is on its plan at the carrier, as the last pass saw it.",
@@ -99,10 +106,11 @@ class Verdict:
 
 
 class Checks:
-    """Reads; writes nothing."""
+    """Reads; writes nothing but the links of audit entries that have none yet."""
 
-    def __init__(self, database: Database, limits: Scope) -> None:
+    def __init__(self, database: Database, auditing: Auditing, limits: Scope) -> None:
         self._database = database
+        self._auditing = auditing
         self._limits = limits
 
     def all(self) -> Sequence[Verdict]:
@@ -115,5 +123,9 @@ class Checks:
         return [self._verdict(check, scope) for check, promise in PROMISES.items() if promise.of_a_change]
 
     def _verdict(self, check: Check, scope: Scope) -> Verdict:
+        question = PROMISES[check].broken
+        if question is None:
+            faults = [(one.tenant, str(one.fault)) for one in self._auditing.verify_recent() if not one.holds]
+            return Verdict(check, faults)
         with self._database.begin() as tx:
-            return Verdict(check, PROMISES[check].broken(tx, scope))
+            return Verdict(check, question(tx, scope))

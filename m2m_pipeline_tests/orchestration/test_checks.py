@@ -11,7 +11,7 @@ from m2m_pipeline.orchestration.tables import MOST_TABLE_ROWS
 from m2m_pipeline.services.checks import PROMISES, Check
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline_tests.orchestration.test_catalog import KEY, build, run_job
-from m2m_pipeline_tests.world import THIRD, World
+from m2m_pipeline_tests.world import TENANT, THIRD, World
 
 # Dagster itself hands its beta parameter on where it attaches a job to its sensor.
 pytestmark = pytest.mark.filterwarnings(
@@ -25,6 +25,8 @@ BREAKS: Mapping[Check, str] = {
     Check.NO_DEVICE_OPEN: "UPDATE m2m.device_change SET status = 'PENDING' WHERE row_number = 2",
     Check.AUDIT_COMPLETE: "ALTER TABLE m2m.audit_entry DISABLE TRIGGER USER; DELETE FROM m2m.audit_entry "
     "WHERE kind = 'AMOP_UPDATE' AND id %% 2 = 0",
+    Check.CHAIN_VERIFIES: "ALTER TABLE m2m.audit_entry DISABLE TRIGGER USER; "
+    "UPDATE m2m.audit_entry SET message = 'nothing' WHERE kind = 'AMOP_UPDATE'",
     Check.AMOP_EQUALS_CARRIER: "",
     Check.NOTHING_UNKNOWN: "UPDATE m2m.device_change SET status = 'UNCONFIRMED'; "
     "UPDATE m2m.bulk_change SET finished_at = now() - interval '1 day'",
@@ -48,7 +50,7 @@ def test_a_promise_that_is_broken_fails_its_check_and_says_where_and_what_to_do(
 
     assert set(sound.values()) == {True}
     assert not verdict.holds
-    assert any(word in verdict.broken[0][0] for word in ("bulk change 1", KEY))
+    assert any(word in verdict.broken[0][0] for word in ("bulk change 1", KEY, TENANT))
 
 
 def test_the_scheduled_checks_are_shown_at_their_assets(world: World, instance: dg.DagsterInstance) -> None:
