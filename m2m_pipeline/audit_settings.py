@@ -1,4 +1,4 @@
-"""The settings of the audit log. A part of `settings`, which reads them."""
+"""The settings of the audit log and of what is removed. A part of `settings`, which reads them."""
 
 from pydantic import BaseModel, Field, SecretStr, field_validator
 
@@ -6,7 +6,7 @@ CRON = r"^\s*(\S+\s+){4}\S+\s*$"
 
 
 class AuditSettings(BaseModel):
-    """How the audit log is kept."""
+    """How the audit log is kept, and everything else not."""
 
     audit_seal_seconds: int = Field(
         default=30,
@@ -36,6 +36,26 @@ class AuditSettings(BaseModel):
         default=(),
         description="Public keys whose digests are believed besides the signing key's, comma separated: older ones",
         examples=["`m2m audit key` prints it"],
+    )
+    retention_cron: str = Field(
+        default="30 3 * * *",
+        pattern=CRON,
+        description="When old runs and expired records are removed, as a cron expression (UTC)",
+        examples=["30 3 * * *"],
+    )
+    retention_run_days: int = Field(
+        default=90,
+        ge=1,
+        le=36_500,
+        description="How long Dagster's finished runs are kept, with their events and logs, in days",
+        examples=["90"],
+    )
+    retention_record_days: int = Field(
+        default=90,
+        ge=15,
+        le=36_500,
+        description="Days that what is over is kept: messages (SQS repeats them for 14), notices, alerts, drift",
+        examples=["90"],
     )
 
     @field_validator("audit_public_keys", mode="before")

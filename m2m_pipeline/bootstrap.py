@@ -38,6 +38,7 @@ from m2m_pipeline.services.page_sessions import PageSessions
 from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reconciliation import Reconciliation
 from m2m_pipeline.services.reporting import Reporting
+from m2m_pipeline.services.retention import Retention
 from m2m_pipeline.services.retrying import Retrying
 from m2m_pipeline.services.rotation import Rotation
 from m2m_pipeline.services.security_log import SecurityLog
@@ -91,6 +92,7 @@ class Application:
     alerting: Alerting
     rotation: Rotation
     auditing: Auditing
+    retention: Retention
     monitoring: Monitoring
     page_sessions: PageSessions
     drafts: Drafts
@@ -168,6 +170,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         auditing=_auditing(database, settings),
         page_sessions=PageSessions(database),
         drafts=Drafts(database),
+        retention=Retention(database, record_days=settings.retention_record_days, run_days=settings.retention_run_days),
     )
 
 

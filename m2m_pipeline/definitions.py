@@ -16,6 +16,7 @@ from m2m_pipeline.orchestration.reconciliation import (
     reconciliation,
     reconciliation_schedule,
 )
+from m2m_pipeline.orchestration.retention import retention, retention_asset, retention_schedule
 from m2m_pipeline.orchestration.sensors import dispatch_sensor
 from m2m_pipeline.orchestration.sweeping import sweep_sensor
 from m2m_pipeline.settings import Settings, load_settings
@@ -34,15 +35,16 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         reconciliation_schedule(settings.reconcile_cron),
         check_schedule(settings.check_cron),
         daily_schedule,
+        retention_schedule(settings.retention_cron),
     ]
     if settings.audit_digest_target:
         schedules.append(digest_schedule(settings.audit_digest_cron))
     if settings.sqs_queue_url:
         sensors.append(intake_sensor())
     return dg.Definitions(
-        assets=[bulk_changes, audit_trail, inventory_from_the_carrier, reconcile, sum_up_the_day],
+        assets=[bulk_changes, audit_trail, inventory_from_the_carrier, reconcile, sum_up_the_day, retention_asset],
         asset_checks=[promises],
-        jobs=[bulk_carrier_rate_plan_change, reconciliation, audit_digest, check_job, daily_job],
+        jobs=[bulk_carrier_rate_plan_change, reconciliation, audit_digest, check_job, daily_job, retention],
         sensors=sensors,
         schedules=schedules,
         resources={"platform": Platform(), "inbound": InboundQueue()},

@@ -74,7 +74,7 @@ def end_dead_runs(instance: dg.DagsterInstance, sweeping: Sweeping) -> Iterator[
     alive = dg.RunsFilter(job_name=bulk_carrier_rate_plan_change.name, statuses=list(_BELIEVED_ALIVE))
     for record in instance.get_run_records(alive):
         run, begun = record.dagster_run, record.start_time or record.update_timestamp.timestamp()
-        bulk_change_id = _bulk_change_of(run)
+        bulk_change_id = bulk_change_of(run)
         if bulk_change_id is None or time.time() - begun < sweeping.grace_seconds:
             continue
         if not sweeping.disown(bulk_change_id, run.run_id):
@@ -87,7 +87,7 @@ def end_dead_runs(instance: dg.DagsterInstance, sweeping: Sweeping) -> Iterator[
         yield run.run_id
 
 
-def _bulk_change_of(run: dg.DagsterRun) -> int | None:
+def bulk_change_of(run: dg.DagsterRun) -> int | None:
     """The bulk change that a run works on: by its tag, or, where it was launched by hand, by its configuration."""
     named: object = run.tags.get("m2m/bulk_change")
     config: object = run.run_config

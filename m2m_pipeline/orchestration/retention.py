@@ -1,0 +1,97 @@
+"""The scheduled job that removes what is no longer needed: Dagster's old runs with events and logs, and our records.
+
+Ticks of sensors and schedules are Dagster's own to remove: `retention` in dagster.yaml.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime
+
+import dagster as dg
+
+from m2m_pipeline.orchestration.assets import bulk_change_partitions
+from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.orchestration.sweeping import bulk_change_of
+from m2m_pipeline.services.retention import Retention
+
+BATCH = 100
+"""Runs that are looked at together."""
+
+_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+retention_asset = dg.AssetSpec(
+    "retention",
+    description="What the retention removed, of which kind and how much. Each tenant's audit log has the same.",
+    kinds={"postgres"},
+    group_name="upkeep",
+)
+
+
+@dg.op
+def purge_expired(context: dg.OpExecutionContext, platform: Platform) -> None:
+    """Remove old runs and expired records, and tell how many."""
+    keeper = platform.services.retention
+    removed = {**keeper.purge_records(), "dagster_run": purge_runs(context.instance, keeper)}
+    told = ", ".join(f"{count} of {name}" for name, count in removed.items() if count) or "nothing"
+    context.log.info("Removed: %s.", told)
+    context.log_event(
+        dg.AssetMaterialization(
+            retention_asset.key,
+            description=f"Removed: {told}.",
+            metadata={name: dg.MetadataValue.int(count) for name, count in removed.items()},
+        )
+    )
+
+
+@dg.job(executor_def=dg.in_process_executor, tags={"dagster/max_retries": "0"})
+def retention() -> None:
+    """Remove what is older than the settings say: never audit entries, bulk changes, or what has not ended."""
+    purge_expired()
+
+
+def retention_schedule(cron: str) -> dg.ScheduleDefinition:
+    """The retention, on by default."""
+    return dg.ScheduleDefinition(
+        name="purge_regularly", job=retention, cron_schedule=cron, default_status=dg.DefaultScheduleStatus.RUNNING
+    )
+
+
+def purge_runs(instance: dg.DagsterInstance, keeper: Retention) -> int:
+    """Remove finished runs from before the limit; how many. Runs of bulk changes that have not ended stay.
+
+    A removed run reopens its run key: the key of an ended bulk change's attempt is asked for by nobody.
+    """
+    before, removed, kept = keeper.run_limit(), 0, 0
+    while True:
+        found = instance.get_runs(_old(before), limit=BATCH + kept)
+        bulk_changes = {run.run_id: bulk_change_of(run) for run in found}
+        ended = keeper.ended([one for one in bulk_changes.values() if one is not None])
+        going = [run for run in found if bulk_changes[run.run_id] in {None, *ended}]
+        if not going:
+            return removed
+        tenants = [ended[one] for run in going if (one := bulk_changes[run.run_id]) is not None]
+        # On record first: rather an entry for what a crash left standing than a run that vanished without one.
+        keeper.note_runs(Counter(tenants), before)
+        for run in going:
+            instance.compute_log_manager.delete_logs(prefix=[run.run_id])
+            instance.delete_run(run.run_id)
+        _forget_partitions(instance, ended)
+        removed += len(going)
+        kept = len(found) - len(going)
+
+
+def _old(before: datetime) -> dg.RunsFilter:
+    return dg.RunsFilter(statuses=_FINISHED, created_before=before)
+
+
+def _forget_partitions(instance: dg.DagsterInstance, bulk_changes: Mapping[int, int]) -> None:
+    """Take bulk changes without any run left out of the catalog, which bears 100,000 partitions and not more."""
+    if not bulk_changes:
+        return
+    tags = {"m2m/bulk_change": [str(one) for one in bulk_changes]}
+    left = {run.tags["m2m/bulk_change"] for run in instance.get_runs(dg.RunsFilter(tags=tags))}
+    name = bulk_change_partitions.name
+    assert name is not None
+    for one in bulk_changes:
+        if str(one) not in left and instance.has_dynamic_partition(name, str(one)):
+            instance.delete_dynamic_partition(name, str(one))

@@ -1,0 +1,103 @@
+"""The retention removes what is over and old, and nothing that anybody needs; what it removed is on record."""
+
+from datetime import datetime
+
+import dagster as dg
+import pytest
+
+from m2m_pipeline.orchestration.assets import bulk_change_partitions
+from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change as job
+from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.orchestration.retention import retention, retention_asset
+from m2m_pipeline.services.retention import Retention
+from m2m_pipeline.storage.retention import EXPIRED
+from m2m_pipeline_tests.world import World
+
+OLD, RECENT = 100, 80
+KEPT_FOR_EVER = {"audit_entry", "audit_link", "bulk_change", "device_change", "device", "tenant", "service_provider"}
+
+
+def run_of(instance: dg.DagsterInstance, bulk_change_id: int, status: dg.DagsterRunStatus) -> str:
+    """A run that Dagster has of a bulk change."""
+    instance.add_dynamic_partitions(str(bulk_change_partitions.name), [str(bulk_change_id)])
+    tags = {"m2m/bulk_change": str(bulk_change_id)}
+    config = {"ops": {"validate_request": {"config": {"bulk_change_id": bulk_change_id}}}}
+    return instance.create_run_for_job(job, run_config=config, tags=tags, status=status).run_id
+
+
+def purge(instance: dg.DagsterInstance, platform: Platform) -> None:
+    assert retention.execute_in_process(instance=instance, resources={"platform": platform}).success
+
+
+def message(world: World, days: int) -> None:
+    world.sql(
+        "INSERT INTO m2m.inbox_message (tenant_id, message_id, sender, status, problems, received_at) "
+        "SELECT min(id), %s, 's', 'REJECTED', '[{}]', now() - make_interval(days => %s) FROM m2m.tenant",
+        f"m-{days}-{world.count('inbox_message')}",
+        days,
+    )
+
+
+@pytest.fixture
+def everything_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if runs that begin now had begun before the limit."""
+    monkeypatch.setattr(Retention, "run_limit", tomorrow)
+
+
+def tomorrow(keeper: Retention) -> datetime:
+    return keeper._limit(-1)
+
+
+def test_nothing_that_is_kept_for_ever_is_in_the_list_of_what_expires() -> None:
+    assert not KEPT_FOR_EVER & EXPIRED.keys()
+
+
+def test_expired_records_go_and_recent_ones_stay_and_the_audit_log_says_so(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    for days in (OLD, OLD, RECENT):
+        message(world, days)
+    world.submit_and_run()
+    entries = world.count("audit_entry")
+    world.sql(
+        "INSERT INTO m2m.alert (name, subject, detail, resolved_at) VALUES ('a', 'b', 'c', now() - interval '99 d'), "
+        "('a', 'open', 'c', NULL)"
+    )
+
+    purge(instance, platform)
+    purge(instance, platform)
+
+    assert (world.count("inbox_message"), world.count("alert"), world.count("bulk_change")) == (1, 1, 1)
+    told = world.sql("SELECT request FROM m2m.audit_entry WHERE kind = 'RECORDS_PURGED'")
+    assert [(one["records"], one["count"]) for (one,) in told if isinstance(one, dict)] == [("inbox_message", 2)]
+    assert world.count("audit_entry") == int(str(entries)) + 1
+    shown = instance.get_latest_materialization_event(retention_asset.key)
+    assert shown is not None
+
+
+@pytest.mark.usefixtures("everything_is_old")
+def test_old_runs_go_but_for_those_of_a_change_that_has_not_ended(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    document, _ = world.submit_and_run(world.iccids[:1])
+    waiting = world.submit(world.iccids[1:]).bulk_change_id
+    gone = [run_of(instance, document.id, status) for status in (dg.DagsterRunStatus.FAILURE,) * 2]
+    kept = run_of(instance, waiting, dg.DagsterRunStatus.FAILURE)
+    working = run_of(instance, document.id + 1000, dg.DagsterRunStatus.STARTED)
+
+    purge(instance, platform)
+
+    assert [instance.has_run(one) for one in (*gone, kept, working)] == [False, False, True, True]
+    partitions = set(instance.get_dynamic_partitions(str(bulk_change_partitions.name)))
+    assert partitions == {str(waiting), str(document.id + 1000)}
+    told = world.sql("SELECT request FROM m2m.audit_entry WHERE kind = 'RECORDS_PURGED'")
+    assert [(one["records"], one["count"]) for (one,) in told if isinstance(one, dict)] == [("dagster_run", 2)]
+
+
+def test_recent_runs_stay(world: World, platform: Platform, instance: dg.DagsterInstance) -> None:
+    document, _ = world.submit_and_run()
+    run_id = run_of(instance, document.id, dg.DagsterRunStatus.SUCCESS)
+
+    purge(instance, platform)
+
+    assert instance.has_run(run_id)
