@@ -16,7 +16,7 @@ from m2m_pipeline.orchestration.reconciliation import (
     reconciliation,
     reconciliation_schedule,
 )
-from m2m_pipeline.orchestration.retention import retention, retention_asset, retention_schedule
+from m2m_pipeline.orchestration.retention import retention, retention_schedule
 from m2m_pipeline.orchestration.sensors import dispatch_sensor
 from m2m_pipeline.orchestration.sweeping import sweep_sensor
 from m2m_pipeline.settings import Settings, load_settings
@@ -42,7 +42,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     if settings.sqs_queue_url:
         sensors.append(intake_sensor())
     return dg.Definitions(
-        assets=[bulk_changes, audit_trail, inventory_from_the_carrier, reconcile, sum_up_the_day, retention_asset],
+        assets=[bulk_changes, audit_trail, inventory_from_the_carrier, reconcile, sum_up_the_day],
         asset_checks=[promises],
         jobs=[bulk_carrier_rate_plan_change, reconciliation, audit_digest, check_job, daily_job, retention],
         sensors=sensors,

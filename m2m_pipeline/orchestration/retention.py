@@ -19,13 +19,6 @@ BATCH = 100
 
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
-retention_asset = dg.AssetSpec(
-    "retention",
-    description="What the retention removed, of which kind and how much. Each tenant's audit log has the same.",
-    kinds={"postgres"},
-    group_name="upkeep",
-)
-
 
 @dg.op
 def purge_expired(context: dg.OpExecutionContext, platform: Platform) -> None:
@@ -34,13 +27,7 @@ def purge_expired(context: dg.OpExecutionContext, platform: Platform) -> None:
     removed = {**keeper.purge_records(), "dagster_run": purge_runs(context.instance, keeper)}
     told = ", ".join(f"{count} of {name}" for name, count in removed.items() if count) or "nothing"
     context.log.info("Removed: %s.", told)
-    context.log_event(
-        dg.AssetMaterialization(
-            retention_asset.key,
-            description=f"Removed: {told}.",
-            metadata={name: dg.MetadataValue.int(count) for name, count in removed.items()},
-        )
-    )
+    context.add_output_metadata({name: dg.MetadataValue.int(count) for name, count in removed.items()})
 
 
 @dg.job(executor_def=dg.in_process_executor, tags={"dagster/max_retries": "0"})
