@@ -47,6 +47,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         jobs=[bulk_carrier_rate_plan_change, reconciliation, audit_digest, check_job, daily_job, retention],
         sensors=sensors,
         schedules=schedules,
+        # A process for each step would cost seconds of loading for work of milliseconds.
+        executor=dg.in_process_executor,
         resources={"platform": Platform(), "inbound": InboundQueue()},
     )
 
