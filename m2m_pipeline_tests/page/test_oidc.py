@@ -58,29 +58,26 @@ def test_who_signs_in_at_the_issuer_is_in_and_where_they_wanted_to_go(stranger: 
     assert (actor, outcome) == ("oidc:u1", "SIGNED_IN")
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"aud": "another-client"},
-        {"iss": "https://evil.example"},
-        {"exp": 1},
-        {"nonce": "another"},
-        {"nonce": None},
-        {"tenant": "nowhere"},
-        {"role": "emperor"},
-        {"sub": None},
-    ],
-    ids=str,
-)
-def test_a_token_that_does_not_hold_lets_nobody_in(
-    stranger: Visitor, issuer: Issuer, world: World, wrong: dict[str, object]
-) -> None:
-    issuer.claims = wrong
-    answer = sign_in(stranger)
-    assert answer.status_code == 403
-    assert "You were not signed in" in answer.text
+WRONG: list[dict[str, object]] = [
+    {"aud": "another-client"},
+    {"iss": "https://evil.example"},
+    {"exp": 1},
+    {"nonce": "another"},
+    {"nonce": None},
+    {"tenant": "nowhere"},
+    {"role": "emperor"},
+    {"sub": None},
+]
+
+
+def test_a_token_that_does_not_hold_lets_nobody_in(stranger: Visitor, issuer: Issuer, world: World) -> None:
+    for wrong in WRONG:
+        issuer.claims = wrong
+        answer = sign_in(stranger)
+        assert answer.status_code == 403, wrong
+        assert "You were not signed in" in answer.text
     assert world.count("page_session") == 0
-    assert world.sql("SELECT count(*) FROM m2m.audit_entry WHERE kind = 'SIGN_IN_FAILED'") == [(1,)]
+    assert world.sql("SELECT count(*) FROM m2m.audit_entry WHERE kind = 'SIGN_IN_FAILED'") == [(len(WRONG),)]
 
 
 def test_a_code_that_another_browser_began_with_lets_nobody_in(stranger: Visitor, door: Door, world: World) -> None:
@@ -105,7 +102,7 @@ def test_an_issuer_that_is_away_is_told_and_breaks_nothing(stranger: Visitor, is
 
 def test_the_cookie_travels_over_tls_alone_where_the_page_is_public(world: World, issuer: Issuer) -> None:
     changed = {"oidc_issuer": issuer.url, "oidc_client_id": CLIENT_ID, "public_url": "https://m2m.example.com"}
-    with open_door(world, **changed) as opened, nobody(opened.url) as known:
+    with open_door(world, port=0, **changed) as opened, nobody(opened.url) as known:
         answer = known.get("/sign-in/oidc")
     cookies = answer.headers.get_list("Set-Cookie")
     assert cookies
