@@ -2,16 +2,17 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import StreamingResponse
 
+from m2m_pipeline.bootstrap import Desk
 from m2m_pipeline.services.reporting import RESULT_COLUMNS, ResultDocument
 from m2m_pipeline.services.tables import unarmed
 from m2m_pipeline.web.documentation import problems
-from m2m_pipeline.web.identity import Caller, Viewer
+from m2m_pipeline.web.identity import Viewer
 from m2m_pipeline.web.models import BASE
 from m2m_pipeline.web.problems import ProblemError
 from m2m_pipeline.web.submitting import ChangeId
@@ -46,7 +47,7 @@ def get_result(
     if kind == _JSON:
         return Response(document.model_dump_json(), media_type=_JSON)
     headers = {"Content-Disposition": f'attachment; filename="bulk-change-{bulk_change_id}.csv"'}
-    return StreamingResponse(_lines(caller, bulk_change_id), media_type=_CSV, headers=headers)
+    return StreamingResponse(result_lines(caller.desk, caller.tenant, bulk_change_id), media_type=_CSV, headers=headers)
 
 
 def _wanted(accept: str) -> str:
@@ -60,15 +61,15 @@ def _wanted(accept: str) -> str:
     raise ProblemError("not-acceptable", "The result is there as application/json and as text/csv.")
 
 
-def _lines(caller: Caller, bulk_change_id: int) -> Iterator[str]:
+def result_lines(desk: Desk, tenant: str, bulk_change_id: int) -> Iterator[str]:
     """The file in pieces, each read in a transaction of its own: a slow reader holds none open."""
-    yield _text([RESULT_COLUMNS])
+    yield csv_text([RESULT_COLUMNS])
     after = 0
     while True:
-        rows = caller.desk.browsing.devices(caller.tenant, bulk_change_id, None, after, ROWS_AT_ONCE)
+        rows = desk.browsing.devices(tenant, bulk_change_id, None, after, ROWS_AT_ONCE)
         if not rows:
             return
-        yield _text(
+        yield csv_text(
             [
                 (
                     row.iccid,
@@ -84,7 +85,8 @@ def _lines(caller: Caller, bulk_change_id: int) -> Iterator[str]:
         after = rows[-1].row
 
 
-def _text(rows: list[tuple[str, ...]]) -> str:
+def csv_text(rows: Iterable[Sequence[str]]) -> str:
+    """Rows as a spreadsheet reads them without taking anything for a formula."""
     piece = io.StringIO()
     csv.writer(piece, lineterminator="\r\n").writerows([unarmed(cell) for cell in row] for row in rows)
     return piece.getvalue()

@@ -5,7 +5,7 @@ from collections.abc import Generator
 import pytest
 from playwright.sync_api import Browser
 
-from m2m_pipeline_tests.page.chromium import started_chromium
+from m2m_pipeline_tests.page.chromium import Person, person, started_chromium
 from m2m_pipeline_tests.services.conftest import MakeWorld, carrier_url, make_world, shared_control
 from m2m_pipeline_tests.web.door import Door, open_door
 from m2m_pipeline_tests.world import Options, World
@@ -30,3 +30,11 @@ def door(world: World) -> Generator[Door]:
 def chromium() -> Generator[Browser]:
     """No longer than its module: while it lives, an event loop runs in the main thread."""
     yield from started_chromium()
+
+
+@pytest.fixture
+def operator(chromium: Browser, door: Door) -> Generator[Person]:
+    with person(chromium, door.url) as somebody:
+        somebody.sign_in()
+        yield somebody
+        assert somebody.complaints == []

@@ -2,8 +2,6 @@
 
 import csv
 import threading
-from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from m2m_pipeline.domain.permissions import Role
 from m2m_pipeline_tests.page.chromium import Person, person
+from m2m_pipeline_tests.page.steps import confirm, prepare, run
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.web.door import RIVAL, Door, open_door
 from m2m_pipeline_tests.world import NEW, PROVIDER, Options, World, iccids
@@ -19,7 +18,6 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 HELD = 59
 """Of this device another bulk change is recorded."""
-PHONE = {"width": 360, "height": 740}
 MISTAKES = {
     "8.98822E+18": "rounded number",
     "123": "not an ICCID",
@@ -37,42 +35,6 @@ MISTAKES = {
     "": "The ICCID is empty",
 }
 """What people's files hold, and what they are told of it."""
-
-
-def run(world: World, bulk_change_id: int) -> None:
-    """A whole attempt, beside Playwright's event loop."""
-    with ThreadPoolExecutor(1) as beside:
-        beside.submit(world.run, bulk_change_id).result()
-
-
-def submit_and_run(world: World, chosen: Sequence[str] | None = None, **fields: object) -> int:
-    """A bulk change that has ended; its id."""
-    bulk_change_id = world.submit(chosen, **fields).bulk_change_id
-    run(world, bulk_change_id)
-    return bulk_change_id
-
-
-def prepare(somebody: Person, *chosen: str) -> None:
-    """From the list to the preview, with pasted ICCIDs."""
-    somebody.open("/new")
-    somebody.page.get_by_label("or paste ICCIDs").fill("\n".join(chosen))
-    somebody.page.get_by_label("Rate plan", exact=True).select_option(NEW)
-    somebody.press("Check what would happen")
-
-
-def confirm(somebody: Person) -> int:
-    """From the preview to the bulk change; its id."""
-    somebody.press("Confirm the change")
-    somebody.page.wait_for_url("**/changes/*")
-    return int(somebody.page.url.rpartition("/")[2])
-
-
-@pytest.fixture
-def operator(chromium: Browser, door: Door) -> Generator[Person]:
-    with person(chromium, door.url) as somebody:
-        somebody.sign_in()
-        yield somebody
-        assert somebody.complaints == []
 
 
 def test_a_new_user_gets_from_a_file_full_of_mistakes_to_the_result(
@@ -197,28 +159,6 @@ def test_the_keyboard_alone_is_enough(operator: Person, world: World) -> None:
     operator.page.wait_for_url("**/changes/1")
 
 
-def test_nothing_is_wider_than_a_phone(operator: Person, world: World) -> None:
-    done = submit_and_run(world)
-    prepare(operator, "123", *world.iccids)
-    addresses = [operator.page.url, *(operator.url + path for path in _addresses(done, world.iccids[0]))]
-    operator.page.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType] -- a dict of that shape
-    for address in addresses:
-        operator.page.goto(address)
-        assert operator.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], address
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_stands_out_from_its_ground(operator: Person, world: World, scheme: str) -> None:
-    """WCAG 2.2, level AA: 4.5 to 1."""
-    done = submit_and_run(world, [*world.iccids, "123"], invalid_rows="skip")
-    prepare(operator, "123", *world.iccids)
-    addresses = [operator.page.url, *(operator.url + path for path in _addresses(done, world.iccids[0]))]
-    operator.page.emulate_media(color_scheme=scheme)  # pyright: ignore[reportArgumentType] -- one of its literals
-    for address in addresses:
-        operator.page.goto(address)
-        assert operator.page.evaluate(_FAINT_TEXTS) == [], address
-
-
 def test_it_works_without_a_script(chromium: Browser, door: Door, world: World) -> None:
     with person(chromium, door.url, java_script_enabled=False) as somebody:
         somebody.sign_in()
@@ -259,33 +199,3 @@ def test_a_viewer_sees_everything_and_no_button_that_changes_anything(
         assert viewer.page.get_by_role("button").all_inner_texts() == ["Sign out"]
         viewer.open("/new")
         viewer.sees("Your role does not allow it")
-
-
-def _addresses(bulk_change_id: int, iccid: str) -> list[str]:
-    own = f"/changes/{bulk_change_id}"
-    return ["/", "/new", own, f"{own}/devices", f"/sims?iccid={iccid}", "/accounts", "/nowhere"]
-
-
-_FAINT_TEXTS = """() => {
-  const parse = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
-    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, place) => sum + v * [0.2126, 0.7152, 0.0722][place], 0);
-  const ground = (element) => {
-    for (let one = element; one; one = one.parentElement) {
-      const colour = parse(getComputedStyle(one).backgroundColor);
-      if (colour.length < 4 || colour[3] === 1) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const faint = [];
-  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (texts.nextNode()) {
-    const element = texts.currentNode.parentElement;
-    if (!texts.currentNode.data.trim() || !element.checkVisibility()) continue;
-    const [one, other] = [light(parse(getComputedStyle(element).color)), light(ground(element))];
-    const contrast = (Math.max(one, other) + 0.05) / (Math.min(one, other) + 0.05);
-    if (contrast < 4.5) faint.push(`${contrast.toFixed(2)} ${texts.currentNode.data.trim()}`);
-  }
-  return faint;
-}"""

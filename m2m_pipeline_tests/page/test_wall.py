@@ -132,11 +132,11 @@ def test_a_server_that_lets_developers_in_listens_to_this_machine_alone(world: W
         serve(settings, "0.0.0.0", 0)  # noqa: S104 -- what must be refused
 
 
-@pytest.mark.parametrize("wanted", ["//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)"])
-def test_signing_in_leads_to_no_other_site(door: Door, wanted: str) -> None:
+def test_signing_in_leads_to_no_other_site(door: Door) -> None:
     with nobody(door.url) as stranger:
-        answer = stranger.post_bare(SIGN_IN, {"tenant": "acme", "role": "viewer", "next": wanted})
-    assert answer.headers["Location"] == "/"
+        for wanted in ("//evil.example", "/\\evil.example", "https://evil.example", "javascript:alert(1)"):
+            answer = stranger.post_bare(SIGN_IN, {"tenant": "acme", "role": "viewer", "next": wanted})
+            assert answer.headers["Location"] == "/", wanted
 
 
 def test_an_unknown_address_is_a_page_for_people_and_a_document_for_programs(door: Door) -> None:

@@ -44,8 +44,8 @@ class Door:
 
 
 @contextmanager
-def open_door(world: World, **changed: object) -> Generator[Door]:
-    """Serve the world; `changed` are settings."""
+def open_door(world: World, *, port: int = 0, **changed: object) -> Generator[Door]:
+    """Serve the world at any free port, or that one; `changed` are settings."""
     settings = world.settings().model_copy(update=changed)
     identity = world.services.identity
     keys = {
@@ -53,7 +53,7 @@ def open_door(world: World, **changed: object) -> Generator[Door]:
         for tenant in (TENANT, RIVAL)
         for role in Role
     }
-    listener = socket.create_server(("127.0.0.1", 0))
+    listener = socket.create_server(("127.0.0.1", port))
     config = uvicorn.Config(build_app(world.services, settings), log_level="critical", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)

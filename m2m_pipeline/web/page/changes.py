@@ -1,9 +1,6 @@
 """Bulk changes: the list, one of them, its SIMs, its result; starting it, and trying it again."""
 
-import csv
-import io
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Iterable
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -14,8 +11,6 @@ from starlette.concurrency import run_in_threadpool
 from m2m_pipeline.domain.permissions import Permission
 from m2m_pipeline.domain.reasons import ROW_FAULTS
 from m2m_pipeline.domain.status import UNDER_WAY, BulkChangeStatus, DeviceStatus
-from m2m_pipeline.services.reporting import RESULT_COLUMNS
-from m2m_pipeline.services.tables import unarmed
 from m2m_pipeline.storage.listings import ChangeFilter
 from m2m_pipeline.web.identity import front_door
 from m2m_pipeline.web.page.accounts import notices
@@ -25,6 +20,7 @@ from m2m_pipeline.web.page.route import PageRoute, to
 from m2m_pipeline.web.page.streaming import stream
 from m2m_pipeline.web.page.visiting import Looker, OwnForm, Processor, Retrier
 from m2m_pipeline.web.paging import Cursor, page_of, read_cursor
+from m2m_pipeline.web.results import result_lines
 from m2m_pipeline.web.submitting import ChangeId
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
@@ -108,9 +104,8 @@ def list_devices(
 @router.get("/changes/{bulk_change_id}/result.csv")
 def send_result(bulk_change_id: ChangeId, known: Looker) -> Response:
     """One row a SIM."""
-    rows = known.desk.reporting.rows(known.tenant, bulk_change_id)
-    first = next(rows, None)  # an unknown change is told before the answer begins
-    return csv_file(f"change-{bulk_change_id}-result.csv", RESULT_COLUMNS, chain([first] if first else [], rows))
+    known.desk.browsing.recorded(known.tenant, bulk_change_id)  # an unknown one is told before the answer begins
+    return csv_file(f"change-{bulk_change_id}-result.csv", result_lines(known.desk, known.tenant, bulk_change_id))
 
 
 @router.post("/changes/{bulk_change_id}/start")
@@ -127,14 +122,7 @@ def retry_change(bulk_change_id: ChangeId, known: Retrier, _form: OwnForm) -> Re
     return to(f"/changes/{bulk_change_id}")
 
 
-def csv_file(name: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Response:
-    """A download that a spreadsheet opens without taking anything for a formula."""
-
-    def lines() -> Iterator[str]:
-        for row in chain([columns], rows):
-            line = io.StringIO()
-            csv.writer(line).writerow([unarmed(cell) for cell in row])
-            yield line.getvalue()
-
+def csv_file(name: str, pieces: Iterable[str]) -> Response:
+    """A download, made piece by piece."""
     headers = {"Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(lines(), media_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingResponse(pieces, media_type="text/csv; charset=utf-8", headers=headers)

@@ -19,6 +19,7 @@ from m2m_pipeline.web.page.preview import preview
 from m2m_pipeline.web.page.rendering import render
 from m2m_pipeline.web.page.route import PageRoute, to
 from m2m_pipeline.web.page.visiting import OwnForm, Preparer, Submitter, Visitor
+from m2m_pipeline.web.results import csv_text
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -85,10 +86,10 @@ def send_rejects(request: Request, draft: DraftId, known: Preparer) -> Response:
     """Every faulty row, with its reason and what to do."""
     asked, _ = front_door(request).application.drafts.find(known.session_id, draft)
     faults = known.desk.examination.examine(known.tenant, asked).problems
-    rows = (
+    rows = [
         [str(one.row or ""), _value(asked, one), REASONS[one.code].title, one.message, one.next_step] for one in faults
-    )
-    return csv_file("rejected-rows.csv", REJECT_COLUMNS, rows)
+    ]
+    return csv_file("rejected-rows.csv", [csv_text([REJECT_COLUMNS, *rows])])
 
 
 @router.post("/drafts/{draft}")

@@ -11,6 +11,8 @@ from m2m_pipeline.web.page.accounts import notices
 from m2m_pipeline.web.page.wording import CHANGES, DEVICES, duration, number, sims
 
 _TO_SEND = (DeviceStatus.PENDING, DeviceStatus.WAITING)
+# Those that ended without a change are left out: most of them never needed a call.
+_SENT = frozenset(DeviceStatus) - {*_TO_SEND, DeviceStatus.SKIPPED, DeviceStatus.REFUSED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,9 +68,14 @@ def view(
     )
 
 
+def sent(counts: Mapping[DeviceStatus, int]) -> int:
+    """Devices of which a call has left."""
+    return sum(counts.get(one, 0) for one in _SENT)
+
+
 def observed_since(started_at: datetime | None, counts: Mapping[DeviceStatus, int]) -> float | None:
     """Devices/s since the start; None before there is something to measure."""
-    done = counts.get(DeviceStatus.PROCESSED, 0)
+    done = sent(counts)
     seconds = (datetime.now(UTC) - started_at).total_seconds() if started_at else 0.0
     return done / seconds if done and seconds > 1 else None
 

@@ -15,7 +15,7 @@ from m2m_pipeline.domain.status import UNDER_WAY
 from m2m_pipeline.services.browsing import Progress
 from m2m_pipeline.services.catalogue import Offer
 from m2m_pipeline.web.identity import front_door
-from m2m_pipeline.web.page.progress import view
+from m2m_pipeline.web.page.progress import sent, view
 from m2m_pipeline.web.page.visiting import Visitor
 from m2m_pipeline.web.streams import LOOK_SECONDS
 
@@ -73,7 +73,7 @@ async def _events(request: Request, known: Visitor, bulk_change_id: int, provide
 
 def _speed(seen: deque[tuple[float, int]], progress: Progress) -> float | None:
     """Devices/s over the last while; None before there is something to measure."""
-    seen.append((time.monotonic(), progress.settled))
+    seen.append((time.monotonic(), sent(progress.counts)))
     while seen[-1][0] - seen[0][0] > WINDOW_SECONDS:
         seen.popleft()
     seconds, devices = seen[-1][0] - seen[0][0], seen[-1][1] - seen[0][1]

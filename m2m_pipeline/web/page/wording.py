@@ -19,7 +19,7 @@ class Words:
 
 CHANGES: dict[BulkChangeStatus, Words] = {
     BulkChangeStatus.NEW: Words("Not started", "Recorded only. Nothing is sent before somebody starts it.", "calm"),
-    BulkChangeStatus.QUEUED: Words("Queued", "It starts within seconds of its turn, by itself.", "busy"),
+    BulkChangeStatus.QUEUED: Words("Queued", "It starts by itself when its turn comes.", "busy"),
     BulkChangeStatus.PROCESSING: Words("Running", "You may close this page: it goes on without you.", "busy"),
     BulkChangeStatus.PROCESSED: Words("Done", "Every SIM is on the plan, at the carrier and in AMOP.", "good"),
     BulkChangeStatus.PARTIAL: Words(
