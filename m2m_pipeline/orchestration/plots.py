@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 if TYPE_CHECKING:
+    import pandas as pd
     from matplotlib.figure import Figure
-
-    from m2m_pipeline.services.statistics import pd
 
 WIDTH, HEIGHT = 5.6, 2.2  # inches
 DOTS = 90  # an inch: some 10 kB a plot, which Dagster keeps in its event log

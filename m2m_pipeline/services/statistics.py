@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-
-import pandas as pd
+from typing import TYPE_CHECKING
 
 from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.storage import accounts, statistics
 from m2m_pipeline.storage.database import Database
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 POINTS = 120
 """Moments of a progress curve."""
@@ -34,14 +36,14 @@ class DriftTables:
     """Open drift by cause and plans, and how many devices of each cause differed at the end of each day."""
 
     by_plans: Sequence[tuple[str, str, str, int]]
-    trend: pd.DataFrame
+    trend: "pd.DataFrame"
 
 
 @dataclass(frozen=True, slots=True)
 class Day:
     """What ended on one day (UTC). `changes` has a row a status, `calls` a row a provider with what was allowed."""
 
-    changes: pd.DataFrame
+    changes: "pd.DataFrame"
     calls: Sequence[tuple[str, str, int, float]]
 
 
@@ -68,6 +70,8 @@ class Statistics:
 
     def drift(self, provider: ServiceProvider) -> DriftTables:
         """A provider's drift in tables."""
+        import pandas as pd  # noqa: PLC0415 - a second, and only who makes tables pays it
+
         with self._database.begin() as tx:
             by_plans = statistics.drift_by_plans(tx, provider.id)
             moves = statistics.drift_moves(tx, provider.id, TREND_DAYS)
@@ -77,6 +81,8 @@ class Statistics:
 
     def day(self, day: date) -> Day:
         """What ended on a day."""
+        import pandas as pd  # noqa: PLC0415 - as above
+
         begin = datetime.combine(day, time(), UTC)
         with self._database.begin() as tx:
             ended = statistics.ended_between(tx, begin, begin + timedelta(days=1))
