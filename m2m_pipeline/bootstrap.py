@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from m2m_pipeline.archive import DirectoryArchive
 from m2m_pipeline.aws.sqs_sender import SqsSender
 from m2m_pipeline.carriers.registry import CarrierRegistry
 from m2m_pipeline.delivery.addresses import DestinationPolicy
+from m2m_pipeline.delivery.archive import DirectoryArchive
 from m2m_pipeline.delivery.mail import MailSender, SmtpServer
 from m2m_pipeline.delivery.webhook import WebhookSender
 from m2m_pipeline.domain.carrier import Carriers

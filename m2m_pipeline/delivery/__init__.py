@@ -1,1 +1,1 @@
-"""How notices leave: each module fills the port `domain.notices.Sender` for one kind of destination."""
+"""How notices leave, and digests: each module fills a port of the domain for one kind of destination."""

@@ -7,7 +7,7 @@ from typing import LiteralString
 
 import psycopg
 
-from m2m_pipeline.archive import DirectoryArchive
+from m2m_pipeline.delivery.archive import DirectoryArchive
 from m2m_pipeline.domain.audit_chain import GENESIS, link_hash
 from m2m_pipeline.domain.digests import DigestArchive
 from m2m_pipeline.services.audit.signing import Signatures, generate

@@ -1,8 +1,8 @@
 """The settings of the audit log and of what is removed. A part of `settings`, which reads them."""
 
-from pydantic import BaseModel, Field, SecretStr, field_validator
+from pydantic import BaseModel, Field, SecretStr
 
-CRON = r"^\s*(\S+\s+){4}\S+\s*$"
+from m2m_pipeline.settings.forms import CRON, Listed
 
 
 class AuditSettings(BaseModel):
@@ -32,7 +32,7 @@ class AuditSettings(BaseModel):
         description="The secret Ed25519 key that signs digests, in hex",
         examples=["`m2m audit key` makes one"],
     )
-    audit_public_keys: tuple[str, ...] = Field(
+    audit_public_keys: Listed = Field(
         default=(),
         description="Public keys whose digests are believed besides the signing key's, comma separated: older ones",
         examples=["`m2m audit key` prints it"],
@@ -57,8 +57,3 @@ class AuditSettings(BaseModel):
         description="Days that what is over is kept: messages (SQS repeats them for 14), notices, alerts, drift",
         examples=["90"],
     )
-
-    @field_validator("audit_public_keys", mode="before")
-    @classmethod
-    def _split_keys(cls, value: object) -> object:
-        return tuple(key.strip() for key in value.split(",") if key.strip()) if isinstance(value, str) else value

@@ -1,0 +1,65 @@
+"""The settings of the work at the carriers."""
+
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from m2m_pipeline.settings.forms import Secrets
+
+
+class WorkSettings(BaseModel):
+    """How bulk changes are worked on."""
+
+    encryption_keys: Secrets = Field(
+        default=(),
+        description="Fernet keys for carrier credentials, comma separated, the newest first",
+        examples=["`m2m key generate` prints one"],
+    )
+    lease_seconds: float = Field(
+        default=60.0,
+        ge=2,
+        le=3600,
+        description="How long an attempt owns its bulk change without a sign of life, in seconds",
+        examples=["60"],
+    )
+    dispatch_interval_seconds: int = Field(
+        default=5,
+        ge=5,
+        le=3600,
+        description="How often the dispatch sensor looks for queued bulk changes, in seconds (Dagster's floor is 5)",
+        examples=["5"],
+    )
+    sweep_interval_seconds: int = Field(
+        default=30,
+        ge=5,
+        le=3600,
+        description="How often the sweeper looks for attempts that died, in seconds",
+        examples=["30"],
+    )
+    settle_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        le=600,
+        description="How long the carrier may take to show a change that it accepted, in seconds",
+        examples=["5"],
+    )
+    outage_patience_seconds: float = Field(
+        default=300.0,
+        ge=0,
+        le=86_400,
+        description="How long a run waits for a carrier that is out of reach before it ends, in seconds",
+        examples=["300"],
+    )
+    probe_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        le=600,
+        description="While a carrier does not answer: how often one call tries whether it is back, in seconds",
+        examples=["10"],
+    )
+    overlap: Literal["refuse", "wait"] = Field(
+        default="refuse",
+        description="What becomes of a device that an earlier bulk change under way has: `refuse` it, or let the later "
+        "change `wait` for the earlier's end",
+        examples=["wait"],
+    )
