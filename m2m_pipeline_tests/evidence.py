@@ -54,6 +54,7 @@ class AuditRow:
     iccid: str | None
     old_rate_plan: str | None
     new_rate_plan: str | None
+    is_sealed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +146,7 @@ def watch_moves(database_url: str) -> None:
 def collect(database_url: str, control: SimulatorControl, bulk_change_id: int) -> Evidence:
     """The evidence as it is now."""
     given = {"id": bulk_change_id}
+    chains = _verified(database_url)
     with _connect(database_url) as connection:
         bulk = connection.cursor(row_factory=class_row(BulkRow)).execute(
             """
@@ -166,7 +168,8 @@ def collect(database_url: str, control: SimulatorControl, bulk_change_id: int) -
         audit = connection.cursor(row_factory=class_row(AuditRow)).execute(
             """
             SELECT id, tenant_id, kind, actor, outcome, reason, message, device_change_id, retry, iccid,
-            old_rate_plan, new_rate_plan FROM m2m.audit_entry WHERE bulk_change_id = %(id)s ORDER BY id
+            old_rate_plan, new_rate_plan, EXISTS (SELECT 1 FROM m2m.audit_link WHERE entry_id = a.id) AS is_sealed
+            FROM m2m.audit_entry a WHERE bulk_change_id = %(id)s ORDER BY id
             """,
             given,
         )
@@ -190,7 +193,7 @@ def collect(database_url: str, control: SimulatorControl, bulk_change_id: int) -
             bulk=found,
             rows=rows.fetchall(),
             audit=audit.fetchall(),
-            chains=_verified(database_url),
+            chains=chains,
             moves=[(kind, before, after) for kind, before, after in moves],
             amop={iccid: (rate_plan, communication_plan) for iccid, rate_plan, communication_plan in amop},
             carrier={device.iccid: device for device in control.devices()},
