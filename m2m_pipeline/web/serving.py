@@ -3,6 +3,7 @@
 import uvicorn
 
 from m2m_pipeline.bootstrap import build
+from m2m_pipeline.logs import configure
 from m2m_pipeline.settings import MissingSettingError, Settings
 from m2m_pipeline.web.application import build_app
 from m2m_pipeline.web.page.visiting import LOOPBACK_HOSTS
@@ -23,6 +24,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
             f"M2M_DEV_SIGN_IN lets anybody in as any role, and {host} can be reached from other machines. Nothing was "
             "started. Trying again does not help: unset M2M_DEV_SIGN_IN, or listen at 127.0.0.1."
         )
+    configure(settings.log_format)
     services = build(settings)
     try:
         uvicorn.run(
