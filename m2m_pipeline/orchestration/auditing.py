@@ -7,6 +7,7 @@ at it in the UI) cannot do twice.
 import dagster as dg
 
 from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.orchestration.upkeep import UPKEEP
 
 
 def seal_sensor(interval_seconds: int) -> dg.SensorDefinition:
@@ -39,7 +40,7 @@ def sign_audit_digests(context: dg.OpExecutionContext, platform: Platform) -> No
         )
 
 
-@dg.job(executor_def=dg.in_process_executor, tags={"dagster/max_retries": "0"})
+@dg.job(executor_def=dg.in_process_executor, tags=UPKEEP)
 def audit_digest() -> None:
     """Write signed digests of the audit log outside the database."""
     sign_audit_digests()

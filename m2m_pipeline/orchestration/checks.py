@@ -8,6 +8,7 @@ from m2m_pipeline.orchestration.assets import audit_materialization, materializa
 from m2m_pipeline.orchestration.catalog import audit_trail, budget_use, bulk_changes, rate_plan_drift
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.tables import table
+from m2m_pipeline.orchestration.upkeep import UPKEEP
 from m2m_pipeline.services.checks import PROMISES, Check, Verdict
 from m2m_pipeline.services.reporting import ResultDocument
 
@@ -48,7 +49,7 @@ check_job = dg.define_asset_job(
     selection=dg.AssetSelection.checks(promises),
     description="Hold every promise against the rows.",
     executor_def=dg.in_process_executor,
-    tags={"dagster/max_retries": "0"},
+    tags=UPKEEP,
 )
 
 

@@ -9,6 +9,7 @@ import dagster as dg
 from m2m_pipeline.orchestration.catalog import budget_use, daily_statistics, days
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.tables import table
+from m2m_pipeline.orchestration.upkeep import UPKEEP
 
 CHANGE_COLUMNS = {
     "status": "string",
@@ -56,7 +57,7 @@ daily_job = dg.define_asset_job(
     selection=dg.AssetSelection.assets(daily_statistics.key, budget_use.key).without_checks(),
     description="Sum up a day.",
     executor_def=dg.in_process_executor,
-    tags={"dagster/max_retries": "0"},
+    tags=UPKEEP,
 )
 daily_schedule = dg.build_schedule_from_partitioned_job(
     daily_job,

@@ -14,6 +14,7 @@ from m2m_pipeline.orchestration.catalog import carrier_state, inventory, provide
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.plots import trend_plot
 from m2m_pipeline.orchestration.tables import table
+from m2m_pipeline.orchestration.upkeep import UPKEEP
 from m2m_pipeline.services.drift.drifting import Found
 from m2m_pipeline.services.reconciliation import Reconciled
 from m2m_pipeline.services.statistics import DriftTables
@@ -81,7 +82,7 @@ reconciliation = dg.define_asset_job(
     selection=dg.AssetSelection.assets(carrier_state.key, rate_plan_drift.key).without_checks(),
     description="Settle the devices of a provider whose outcome is unknown, and find its drift.",
     executor_def=dg.in_process_executor,
-    tags={"dagster/max_retries": "0"},
+    tags=UPKEEP,
 )
 
 

@@ -12,6 +12,7 @@ import dagster as dg
 from m2m_pipeline.orchestration.assets import bulk_change_partitions
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.sweeping import bulk_change_of
+from m2m_pipeline.orchestration.upkeep import UPKEEP
 from m2m_pipeline.services.retention import Retention
 
 BATCH = 100
@@ -30,7 +31,7 @@ def purge_expired(context: dg.OpExecutionContext, platform: Platform) -> None:
     context.add_output_metadata({name: dg.MetadataValue.int(count) for name, count in removed.items()})
 
 
-@dg.job(executor_def=dg.in_process_executor, tags={"dagster/max_retries": "0"})
+@dg.job(executor_def=dg.in_process_executor, tags=UPKEEP)
 def retention() -> None:
     """Remove what is older than the settings say: never audit entries, bulk changes, or what has not ended."""
     purge_expired()
