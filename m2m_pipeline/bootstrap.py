@@ -135,6 +135,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
     sessions = Sessions(database, vault, door, ExecutionSettings(settings.lease_seconds, patience))
     submission = Submission(database, known, may_wait=settings.overlap == "wait")
     security_log = SecurityLog(database)
+    auditing = _auditing(database, settings)
     policy = DestinationPolicy(settings.webhook_hosts)
     destinations = Destinations(database, vault, policy.check)
     return Application(
@@ -156,7 +157,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
             DriftSettings(settings.reconcile_share, settings.full_pass_hours),
         ),
         statistics=Statistics(database),
-        checks=Checks(database, _auditing(database, settings), _limits(settings)),
+        checks=Checks(database, auditing, _limits(settings)),
         sweeping=Sweeping(database, settings.lease_seconds),
         retrying=Retrying(database),
         reporting=Reporting(database),
@@ -167,7 +168,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         alerting=Alerting(database),
         rotation=Rotation(database, vault),
         outbox=Outbox(database, destinations, _senders(settings, policy), settings.notice_patience_hours * 3600),
-        auditing=_auditing(database, settings),
+        auditing=auditing,
         page_sessions=PageSessions(database),
         drafts=Drafts(database),
         retention=Retention(database, record_days=settings.retention_record_days, run_days=settings.retention_run_days),

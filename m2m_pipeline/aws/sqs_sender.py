@@ -27,7 +27,7 @@ class SqsSender:
 
     def _send(self, destination: Destination, event: Event) -> None:
         from boto3.session import Session  # noqa: PLC0415 - only who sends pays for boto3
-        from botocore.config import Config  # noqa: PLC0415
+        from botocore.config import Config  # noqa: PLC0415 - as above
 
         config = Config(connect_timeout=3, read_timeout=8, retries={"mode": "standard", "total_max_attempts": 1})
         # A session of its own: clients are not made safely in two threads at once.

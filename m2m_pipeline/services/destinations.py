@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
+from m2m_pipeline.delivery.addresses import ForbiddenAddressError
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.notices import Destination, DestinationKind
 from m2m_pipeline.storage import accounts, audit, destinations
@@ -43,7 +44,7 @@ class Destinations:
     """Everywhere, a `tenant_name` of None means the operators of the platform."""
 
     def __init__(self, database: Database, vault: Vault, check_url: Callable[[str], None]) -> None:
-        """`check_url` refuses, by any exception with words, an address that no webhook may have."""
+        """`check_url` raises ForbiddenAddressError for an address that no webhook may have."""
         self._database = database
         self._vault = vault
         self._check_url = check_url
@@ -133,7 +134,7 @@ class Destinations:
         if kind is DestinationKind.WEBHOOK:
             try:
                 self._check_url(address)
-            except Exception as error:
+            except ForbiddenAddressError as error:
                 raise DestinationRejectedError(
                     f"The webhook's address is refused: {error} Nothing was stored."
                 ) from error
