@@ -5,6 +5,7 @@ from pydantic import PrivateAttr
 
 from m2m_pipeline.bootstrap import Application, build
 from m2m_pipeline.logs import configure
+from m2m_pipeline.orchestration.event_log import keep_connection
 from m2m_pipeline.settings import load_settings
 
 
@@ -21,6 +22,11 @@ class Platform(dg.ConfigurableResource["Platform"]):
             configure(settings.log_format)
             self._application = build(settings)
         return self._application
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Make storing the run's events cheap; a sensor's tick stores none."""
+        if context.run and context.instance:
+            keep_connection(context.instance)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Give the connections back."""

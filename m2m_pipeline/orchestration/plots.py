@@ -1,57 +1,58 @@
-"""Plots as images in Dagster's metadata: its Markdown shows a PNG that is given as data."""
+"""Plots as images in Dagster's metadata: its Markdown shows an SVG that is given as data.
+
+They are drawn by the run's worker, whose start and end an operator waits for: a larger library costs it seconds.
+"""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from datetime import datetime
-from io import BytesIO
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, time, timedelta
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from leather import Chart, Grid, Linear
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
 
-WIDTH, HEIGHT = 5.6, 2.2  # inches
-DOTS = 90  # an inch: some 10 kB a plot, which Dagster keeps in its event log
+WIDTH, HEIGHT = 720, 240  # pixels
+COLORS = ("#4f46e5", "#0891b2", "#b45309", "#be123c", "#15803d", "#7e22ce", "#475569")
 
 
 def change_plot(progress: Sequence[tuple[datetime, int]], counts: Mapping[str, int]) -> dg.MarkdownMetadataValue:
     """Devices that had ended over time, beside the devices by how they ended."""
-    figure = _figure()
-    over_time, outcomes = figure.subplots(1, 2, width_ratios=[3, 2])
-    begin = progress[0][0] if progress else None
-    seconds = [(moment - begin).total_seconds() for moment, _ in progress] if begin else []
-    over_time.step(seconds, [devices for _, devices in progress], where="post", color="#4f46e5")
-    over_time.set_title("devices ended", fontsize=8)
-    over_time.set_xlabel("seconds since the first", fontsize=7)
-    outcomes.barh([name.lower() for name in counts], list(counts.values()), color="#0891b2")
-    outcomes.set_title("devices by outcome", fontsize=8)
-    return _markdown(figure, "Progress over time, and devices by outcome")
+    over_time = Chart("devices ended")
+    over_time.add_x_axis(name="seconds since the first")
+    over_time.set_y_scale(_from_zero(devices for _, devices in progress))
+    ended = [((moment - progress[0][0]).total_seconds(), devices) for moment, devices in progress]
+    over_time.add_line([(0.0, 0), *ended], stroke_color=COLORS[0])
+    outcomes = Chart("devices by outcome")
+    outcomes.set_x_scale(_from_zero(counts.values()))
+    bars = [(devices, name.lower()) for name, devices in counts.items()]
+    outcomes.add_bars(bars or [(0, "none")], fill_color=COLORS[1])
+    grid = Grid()
+    grid.add_many([over_time, outcomes])
+    return _markdown(grid, "Progress over time, and devices by outcome")
 
 
 def trend_plot(trend: "pd.DataFrame") -> dg.MarkdownMetadataValue:
-    """Devices that differ at the end of each day, a line for each cause."""
-    figure = _figure()
-    axes = figure.subplots()
-    for cause in trend.columns:
-        axes.step(trend.index.astype(str), trend[cause], where="post", marker="o", markersize=3, label=str(cause))
-    axes.set_title("devices that differ", fontsize=8)
-    if len(trend.columns):
-        axes.legend(fontsize=6)
-    return _markdown(figure, "Devices that differ at the end of each day, by cause")
+    """Devices that differ at the end of each day, a line for each cause. None did on the day before the first."""
+    only = f": {trend.columns[0]}" if len(trend.columns) == 1 else ""  # a single line has no legend
+    chart = Chart(f"devices that differ, at the end of each day{only}")
+    chart.set_y_scale(_from_zero(trend.to_numpy().ravel().tolist()))
+    days = [datetime.combine(day, time()) for day in trend.index]
+    for cause, color in zip(trend.columns, cycle(COLORS), strict=False):
+        line = [(day, devices) for day, devices in zip(days, trend[cause], strict=True)]
+        chart.add_line([(days[0] - timedelta(days=1), 0), *line], stroke_color=color, name=str(cause))
+    if not len(trend.columns):
+        chart.add_line([(0.0, 0)])
+    return _markdown(chart, "Devices that differ at the end of each day, by cause")
 
 
-def _figure() -> "Figure":
-    """An empty figure. The object interface keeps no global state: steps of one process never draw into each other."""
-    from matplotlib.figure import Figure  # noqa: PLC0415 - a second, and only who plots pays it
-
-    return Figure(figsize=(WIDTH, HEIGHT), dpi=DOTS, layout="constrained")
+def _from_zero(numbers: Iterable[int]) -> Linear:
+    return Linear(0, max([1, *numbers]))
 
 
-def _markdown(figure: "Figure", words: str) -> dg.MarkdownMetadataValue:
-    for axes in figure.axes:
-        axes.tick_params(labelsize=6)
-    image = BytesIO()
-    figure.savefig(image, format="png")
-    return dg.MetadataValue.md(f"![{words}](data:image/png;base64,{b64encode(image.getvalue()).decode()})")
+def _markdown(chart: Chart | Grid, words: str) -> dg.MarkdownMetadataValue:
+    image = b64encode(str(chart.to_svg(width=WIDTH, height=HEIGHT)).encode()).decode()
+    return dg.MetadataValue.md(f"![{words}](data:image/svg+xml;base64,{image})")
