@@ -26,6 +26,14 @@ class Figure(StrEnum):
     PEAK_RSS = "peak RSS of the run worker"
     RSS_GROWTH = "peak RSS above that of the smallest run"
     EVENT_ROWS = "Dagster event rows for each further batch"
+    DRIFT_FOUND = "planted drift found, each by its cause"
+    DRIFT_FALSE = "differences found where there is no drift"
+    DRIFT_CALLS = "calls of a pass beyond one a page and one a difference"
+    DRIFT_RSS_GROWTH = "peak RSS of a pass above that of the smallest"
+    CATALOG_PAGE = "a page of the catalog opens, slowest look"
+    EVIDENCE_PURGED = "rows that an audit needs, gone by the purge"
+    PURGED_UNTOLD = "purged rows and runs that are not on record"
+    AUDIT_PROVEN = "share of audit entries that `m2m audit verify` proves"
     REACTION = "queued until the first carrier call, median"
 
 
@@ -80,6 +88,16 @@ TARGETS = (
     Target("growth", Figure.PEAK_RSS, Bound.BELOW, 400, "MB"),
     Target("growth", Figure.RSS_GROWTH, Bound.AT_MOST, 60, "MB"),
     Target("growth", Figure.EVENT_ROWS, Bound.AT_MOST, 40),
+    Target("drift", Figure.DRIFT_FOUND, Bound.AT_LEAST, 1.0),
+    Target("drift", Figure.DRIFT_FALSE, Bound.AT_MOST, 0),
+    # The sign-in, the search for the last page, and the list of what was modified meanwhile.
+    Target("drift", Figure.DRIFT_CALLS, Bound.AT_MOST, 8),
+    # What the allocator keeps and the driver buffers; a list of 100,000 devices in Python would be more.
+    Target("drift", Figure.DRIFT_RSS_GROWTH, Bound.AT_MOST, 30, "MB"),
+    Target("history", Figure.CATALOG_PAGE, Bound.BELOW, 2.0, "s"),
+    Target("history", Figure.EVIDENCE_PURGED, Bound.AT_MOST, 0),
+    Target("history", Figure.PURGED_UNTOLD, Bound.AT_MOST, 0),
+    Target("history", Figure.AUDIT_PROVEN, Bound.AT_LEAST, 1.0),
     Target("reaction", Figure.REACTION, Bound.AT_MOST, 7.0, "s"),
 )
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from benchmarks.measurement import Measurement
-from benchmarks.scenarios import budget, fairness, growth, peers, reaction, unthrottled
+from benchmarks.scenarios import budget, drift, fairness, growth, history, peers, reaction, unthrottled
 from benchmarks.stand import Stand
 
 Scenario = Callable[[Stand, bool], Iterator[Measurement]]
@@ -15,5 +15,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "unthrottled": unthrottled.measure,
     "peers": peers.measure,
     "growth": growth.measure,
+    "drift": drift.measure,
+    "history": history.measure,
     "reaction": reaction.measure,
 }

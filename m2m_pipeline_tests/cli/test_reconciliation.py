@@ -4,16 +4,19 @@ import csv
 import io
 import json
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from m2m_pipeline.domain.drift import CAUSES
+from m2m_pipeline.domain.passes import PassPhase
+from m2m_pipeline.services.drift.checking import TOGETHER
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline.storage.drift import DRIFT_COLUMNS
 from m2m_pipeline_tests.cli.conftest import OURS, Shell
 from m2m_pipeline_tests.services.conftest import MakeWorld
-from m2m_pipeline_tests.services.planting import pages
+from m2m_pipeline_tests.services.planting import found, pages, plant, read_alone
 from m2m_pipeline_tests.world import OLD, PROVIDER, THIRD, Options, World
 
 OF_ATT = ("--provider", PROVIDER, *OURS)
@@ -55,25 +58,36 @@ def test_a_carrier_that_cannot_be_asked_is_said_so(m2m: Shell, world: World) -> 
     assert "has no credential" in ended.err
 
 
-def test_a_pass_that_was_killed_goes_on_where_it_was(m2m_process: Shell, make_world: MakeWorld) -> None:
-    world = make_world(Options(devices=2_000, lease=2.0))
-    world.control.set_latency(40, 40)
-    shell = m2m_process.with_(M2M_DATABASE_URL=world.database_url, M2M_ENCRYPTION_KEYS=world.key, M2M_LEASE_SECONDS="2")
+@pytest.mark.parametrize("phase", [PassPhase.LISTING, PassPhase.CHECKING])
+def test_after_a_kill_the_next_pass_asks_again_only_what_was_under_way(
+    m2m_process: Shell, make_world: MakeWorld, phase: PassPhase
+) -> None:
+    world = make_world(Options(devices=1_000))
+    drift = plant(world, 20)  # 80 devices to be read alone: more than one commit of them
+    world.control.set_latency(20, 20)
+    shell = m2m_process.with_(M2M_DATABASE_URL=world.database_url, M2M_ENCRYPTION_KEYS=world.key)
     with shell.start("reconcile", *OF_ATT, "--full") as process:
-        while pages(world) < 2_000 / 50 / 4:
+        while (pages(world) < 5) if phase is PassPhase.LISTING else (len(read_alone(world)) <= TOGETHER):
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)
-    before = pages(world)
+    ((reached, checked),) = world.sql("SELECT phase, checked FROM m2m.reconciliation_pass")
+    assert reached == phase
+    under_way = len(read_alone(world)) - int(str(checked))
     world.control.set_latency(0, 0)
     world.sql("UPDATE m2m.reconciliation_pass SET lease_expires_at = now()")
 
     done = world.services.drifting.find(world.provider, full=True)
 
     assert done.stopped is None
-    assert done.counts == {}
-    assert world.sql("SELECT count(*), max(sweeps) FROM m2m.reconciliation_pass") == [(1, 1)]
-    tail = 2_000 / 50
-    assert pages(world) - before <= 2_000 / 50 - before + 1 + tail + 3
+    assert found(world) == {cause: sorted(iccids) for cause, iccids in drift.items()}
+    assert world.count("reconciliation_pass") == 1
+    assert asked_again([call.query for call in world.control.calls() if call.path.endswith("/devices")]) <= 1
+    assert asked_again(read_alone(world)) <= under_way <= TOGETHER
+
+
+def asked_again(questions: Sequence[str]) -> int:
+    """How many were asked before."""
+    return len(questions) - len(set(questions))
 
 
 @pytest.mark.parametrize("cause", CAUSES)

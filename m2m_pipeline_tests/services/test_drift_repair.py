@@ -9,6 +9,7 @@ from m2m_pipeline.domain.drift import DriftCause
 from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.services.drift.drifting import Found
 from m2m_pipeline.simulator.documents import Drift
+from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.services.planting import found, plant
 from m2m_pipeline_tests.world import COMM_NEW, NEW, OLD, TENANT, THIRD, Options, World
@@ -41,6 +42,31 @@ def test_by_default_drift_is_reported_and_nothing_else(world: World) -> None:
     assert world.provider.drift is DriftPolicy.REPORT
     assert done.drifted == 8
     assert (plans(world), world.count("bulk_change"), world.puts()) == (before, changes, 0)
+
+
+@pytest.mark.parametrize("policy", [DriftPolicy.FOLLOW, DriftPolicy.PROPOSE])
+def test_nothing_is_repaired_by_a_pass_that_the_carrier_interrupts(
+    make_world: MakeWorld, policy: DriftPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("m2m_pipeline.services.drift.checking.TOGETHER", 1)
+    world = make_world(Options(devices=20, probe=0.05))
+    plant(world, 2)
+    provider = world.services.accounts.configure(TENANT, "att", ProviderSettings(drift=policy), "test")
+    before, changes = plans(world), world.count("bulk_change")
+    rule = world.trouble(Rule(name="outage", skip_calls=6))  # sign-in, list, tail, three devices alone
+
+    broken = world.services.drifting.find(provider, full=True)
+
+    assert broken.stopped is not None
+    assert broken.drifted == 3
+    assert (plans(world), world.count("bulk_change"), world.puts()) == (before, changes, 0)
+    world.control.stop(rule)
+    done = world.services.drifting.find(provider, full=True)
+    assert done.stopped is None
+    proposed = world.sql(
+        "SELECT iccid FROM m2m.device_change WHERE bulk_change_id = ANY(%s)", list(done.repaired.proposed)
+    )
+    assert (done.repaired.followed, len(proposed)) == ((6, 0) if policy is DriftPolicy.FOLLOW else (0, 4))
 
 
 def test_amop_follows_where_that_is_the_policy_and_an_entry_tells_of_each_device(world: World) -> None:
