@@ -27,6 +27,10 @@ class Figure(StrEnum):
     RSS_GROWTH = "peak RSS above that of the smallest run"
     EVENT_ROWS = "Dagster event rows for each further batch"
     REACTION = "queued until the first carrier call, median"
+    CSV = "a CSV until it is recorded and answered"
+    PULSE = "/healthz meanwhile, at worst"
+    LOOK = "answer to a look, p95"
+    CROWD_ERRORS = "errors of 50 clients at once"
 
 
 class Bound(StrEnum):
@@ -81,6 +85,10 @@ TARGETS = (
     Target("growth", Figure.RSS_GROWTH, Bound.AT_MOST, 60, "MB"),
     Target("growth", Figure.EVENT_ROWS, Bound.AT_MOST, 40),
     Target("reaction", Figure.REACTION, Bound.AT_MOST, 7.0, "s"),
+    Target("front_door", Figure.CSV, Bound.AT_MOST, 5.0, "s"),
+    Target("front_door", Figure.PULSE, Bound.AT_MOST, 500, "ms"),
+    Target("front_door", Figure.LOOK, Bound.BELOW, 100, "ms"),
+    Target("front_door", Figure.CROWD_ERRORS, Bound.AT_MOST, 0),
 )
 
 TARGET_OF: Mapping[str, Target] = {target.figure: target for target in TARGETS}

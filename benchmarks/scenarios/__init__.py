@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from benchmarks.measurement import Measurement
-from benchmarks.scenarios import budget, fairness, growth, peers, reaction, unthrottled
+from benchmarks.scenarios import budget, fairness, front_door, growth, peers, reaction, unthrottled
 from benchmarks.stand import Stand
 
 Scenario = Callable[[Stand, bool], Iterator[Measurement]]
@@ -16,4 +16,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "peers": peers.measure,
     "growth": growth.measure,
     "reaction": reaction.measure,
+    "front_door": front_door.measure,
 }
