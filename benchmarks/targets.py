@@ -35,6 +35,10 @@ class Figure(StrEnum):
     PURGED_UNTOLD = "purged rows and runs that are not on record"
     AUDIT_PROVEN = "share of audit entries that `m2m audit verify` proves"
     REACTION = "queued until the first carrier call, median"
+    CSV = "a CSV until it is recorded and answered"
+    PULSE = "/healthz meanwhile, at worst"
+    LOOK = "answer to a look, p95"
+    CROWD_ERRORS = "errors of 50 clients at once"
 
 
 class Bound(StrEnum):
@@ -99,6 +103,10 @@ TARGETS = (
     Target("history", Figure.PURGED_UNTOLD, Bound.AT_MOST, 0),
     Target("history", Figure.AUDIT_PROVEN, Bound.AT_LEAST, 1.0),
     Target("reaction", Figure.REACTION, Bound.AT_MOST, 7.0, "s"),
+    Target("front_door", Figure.CSV, Bound.AT_MOST, 5.0, "s"),
+    Target("front_door", Figure.PULSE, Bound.AT_MOST, 500, "ms"),
+    Target("front_door", Figure.LOOK, Bound.BELOW, 100, "ms"),
+    Target("front_door", Figure.CROWD_ERRORS, Bound.AT_MOST, 0),
 )
 
 TARGET_OF: Mapping[str, Target] = {target.figure: target for target in TARGETS}

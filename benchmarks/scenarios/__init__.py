@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from benchmarks.measurement import Measurement
-from benchmarks.scenarios import budget, drift, fairness, growth, history, peers, reaction, unthrottled
+from benchmarks.scenarios import budget, drift, fairness, front_door, growth, history, peers, reaction, unthrottled
 from benchmarks.stand import Stand
 
 Scenario = Callable[[Stand, bool], Iterator[Measurement]]
@@ -18,4 +18,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "drift": drift.measure,
     "history": history.measure,
     "reaction": reaction.measure,
+    "front_door": front_door.measure,
 }

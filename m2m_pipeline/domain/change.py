@@ -43,13 +43,11 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class RequestedRow:
-    """One row of a request as it is recorded: open, or ended at the door with its reason."""
+class MarkedRow:
+    """A row of a request that is not simply recorded as PENDING: it waits, or has ended at the door with its reason."""
 
     row_number: int
-    iccid: str
-    device_id: int | None = None
-    status: DeviceStatus = DeviceStatus.PENDING
+    status: DeviceStatus
     reason: ReasonCode | None = None
     message: str | None = None
 

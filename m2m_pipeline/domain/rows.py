@@ -2,7 +2,7 @@
 
 from collections.abc import Container, Mapping, Sequence
 
-from m2m_pipeline.domain.change import RequestedRow
+from m2m_pipeline.domain.change import MarkedRow
 from m2m_pipeline.domain.iccid import iccid_problem, looks_rounded
 from m2m_pipeline.domain.problems import Problem, shown
 from m2m_pipeline.domain.reasons import ReasonCode
@@ -12,10 +12,10 @@ MAX_RECORDED_VALUE = 64
 """Characters of a malformed ICCID that are recorded with its row."""
 
 
-def row_problems(iccids: Sequence[str], known: Mapping[str, int], open_changes: Mapping[str, int]) -> list[Problem]:
+def row_problems(iccids: Sequence[str], unknown: Container[str], held: Mapping[str, int]) -> list[Problem]:
     """Every faulty row, in order; rows are counted from 1.
 
-    `known` gives the inventory's device id, `open_changes` the bulk change that holds a device, both by ICCID.
+    `unknown` are the ICCIDs that the inventory has not, `held` gives the bulk change that holds a device, by ICCID.
     """
     first_row: dict[str, int] = {}
     problems: list[Problem] = []
@@ -24,30 +24,27 @@ def row_problems(iccids: Sequence[str], known: Mapping[str, int], open_changes: 
         problem = (
             iccid_problem(iccid, row)
             or _duplicate(iccid, row, first)
-            or _unknown(iccid, row, known)
-            or _held(iccid, row, open_changes)
+            or _unknown(iccid, row, unknown)
+            or _held(iccid, row, held)
         )
         if problem:
             problems.append(problem)
     return problems
 
 
-def requested_rows(
-    iccids: Sequence[str], known: Mapping[str, int], waiting: Container[str], problems: Sequence[Problem]
-) -> list[RequestedRow]:
-    """The rows as they are recorded: a faulty one has ended, with its reason; one of `waiting` is not open yet."""
+def marked_rows(iccids: Sequence[str], waiting: Container[str], problems: Sequence[Problem]) -> list[MarkedRow]:
+    """The rows that are not simply to be sent: a faulty one has ended, with its reason; one of `waiting` waits."""
     faults = {problem.row: problem for problem in problems}
-    return [_recorded(row, iccid, known, waiting, faults.get(row)) for row, iccid in enumerate(iccids, start=1)]
+    return [
+        _marked(row, faults.get(row)) for row, iccid in enumerate(iccids, start=1) if row in faults or iccid in waiting
+    ]
 
 
-def _recorded(
-    row: int, iccid: str, known: Mapping[str, int], waiting: Container[str], fault: Problem | None
-) -> RequestedRow:
+def _marked(row: int, fault: Problem | None) -> MarkedRow:
     if fault is None:
-        status = DeviceStatus.WAITING if iccid in waiting else DeviceStatus.PENDING
-        return RequestedRow(row, iccid, known[iccid], status)
+        return MarkedRow(row, DeviceStatus.WAITING)
     status = DeviceStatus.SKIPPED if fault.code is ReasonCode.DUPLICATE else DeviceStatus.REFUSED
-    return RequestedRow(row, iccid[:MAX_RECORDED_VALUE], known.get(iccid), status, fault.code, fault.message)
+    return MarkedRow(row, status, fault.code, fault.message)
 
 
 def _duplicate(iccid: str, row: int, first: int) -> Problem | None:
@@ -56,8 +53,8 @@ def _duplicate(iccid: str, row: int, first: int) -> Problem | None:
     return Problem(ReasonCode.DUPLICATE, f"{iccid} stands in row {first} already.", "iccid", shown(iccid), row)
 
 
-def _unknown(iccid: str, row: int, known: Mapping[str, int]) -> Problem | None:
-    if iccid in known:
+def _unknown(iccid: str, row: int, unknown: Container[str]) -> Problem | None:
+    if iccid not in unknown:
         return None
     if looks_rounded(iccid):
         message = f"{iccid} is not in the inventory, and looks like an ICCID that a spreadsheet rounded to 15 digits."
@@ -66,8 +63,8 @@ def _unknown(iccid: str, row: int, known: Mapping[str, int]) -> Problem | None:
     return Problem(ReasonCode.NOT_IN_INVENTORY, message, "iccid", shown(iccid), row)
 
 
-def _held(iccid: str, row: int, open_changes: Mapping[str, int]) -> Problem | None:
-    holder = open_changes.get(iccid)
+def _held(iccid: str, row: int, held: Mapping[str, int]) -> Problem | None:
+    holder = held.get(iccid)
     if holder is None:
         return None
     message = f"{iccid} is held by bulk change {holder}, which has not ended for it."

@@ -1,16 +1,22 @@
 """The dry run: what a request would do to each of its devices, as submission sees them. Nothing is recorded."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from m2m_pipeline.domain.change import RequestedRow
+from m2m_pipeline.domain.change import MarkedRow, Target
 from m2m_pipeline.domain.problems import Problem
 from m2m_pipeline.domain.reasons import REASONS, ReasonCode
 from m2m_pipeline.domain.request import BulkChangeRequest
+from m2m_pipeline.domain.rows import MAX_RECORDED_VALUE
 from m2m_pipeline.domain.status import DeviceStatus
-from m2m_pipeline.services.submission import Examined, Submission
+from m2m_pipeline.services.submission import Submission
+from m2m_pipeline.services.validation import Examined
+from m2m_pipeline.storage import inventory
 from m2m_pipeline.storage.database import Database
+from m2m_pipeline.storage.inventory import DevicePlans
+
+_NO_PLANS = DevicePlans(None, None)
 
 
 class Fate(StrEnum):
@@ -20,6 +26,9 @@ class Fate(StrEnum):
     WAIT = "WAIT"  # it is sent once an earlier bulk change has ended for it
     SKIP = "SKIP"  # there is nothing to do for this row
     REFUSE = "REFUSE"  # it is not sent, for the reason that is given
+
+
+_Foretold = tuple[Fate, ReasonCode | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,27 +69,31 @@ class Examination:
         """What would become of the request if it were submitted now."""
         with self._database.begin(snapshot=True) as tx:
             examined = self._submission.examine(tx, tenant_name, request)
+            provider = examined.provider
+            plans = inventory.find_plans(tx, provider.id, request.devices) if provider else {}
         return Findings(
             accepted=not examined.refuses(request),
             problems=[*examined.problems, *examined.row_problems],
-            forecasts=[_forecast(examined, row) for row in _foretold(examined, request)],
+            forecasts=list(_forecasts(examined, request.devices, plans)) if provider else [],
         )
 
 
-def _foretold(examined: Examined, request: BulkChangeRequest) -> list[RequestedRow]:
-    return examined.rows(request.devices) if examined.found or (examined.row_problems and examined.provider) else []
+def _forecasts(examined: Examined, iccids: Sequence[str], plans: Mapping[str, DevicePlans]) -> Iterator[Forecast]:
+    marks = {row.row_number: row for row in examined.marked(iccids)}
+    for row, iccid in enumerate(iccids, start=1):
+        mark, on = marks.get(row), plans.get(iccid, _NO_PLANS)
+        fate, reason, message = _marked(mark) if mark else _free(examined.target, on)
+        yield Forecast(row, iccid[:MAX_RECORDED_VALUE], fate, on.rate_plan, reason, message)
 
 
-def _forecast(examined: Examined, row: RequestedRow) -> Forecast:
-    device = examined.found.get(row.iccid)
-    old = device.rate_plan if device else None
-    if row.reason is not None:
-        fate = Fate.SKIP if row.status is DeviceStatus.SKIPPED else Fate.REFUSE
-        return Forecast(row.row_number, row.iccid, fate, old, row.reason, row.message)
-    wanted = examined.target
-    same_communication = wanted.communication_plan in {None, device.communication_plan if device else None}
-    if old == wanted.rate_plan and same_communication and row.status is not DeviceStatus.WAITING:
-        title = REASONS[ReasonCode.ALREADY_ON_PLAN].title
-        return Forecast(row.row_number, row.iccid, Fate.SKIP, old, ReasonCode.ALREADY_ON_PLAN, f"Not sent: {title}.")
-    fate = Fate.WAIT if row.status is DeviceStatus.WAITING else Fate.CHANGE
-    return Forecast(row.row_number, row.iccid, fate, old, None, None)
+def _marked(mark: MarkedRow) -> _Foretold:
+    if mark.status is DeviceStatus.WAITING:
+        return Fate.WAIT, None, None
+    fate = Fate.SKIP if mark.status is DeviceStatus.SKIPPED else Fate.REFUSE
+    return fate, mark.reason, mark.message
+
+
+def _free(wanted: Target, on: DevicePlans) -> _Foretold:
+    if on.rate_plan == wanted.rate_plan and wanted.communication_plan in {None, on.communication_plan}:
+        return Fate.SKIP, ReasonCode.ALREADY_ON_PLAN, f"Not sent: {REASONS[ReasonCode.ALREADY_ON_PLAN].title}."
+    return Fate.CHANGE, None, None

@@ -154,7 +154,7 @@ def read_devices(path: Path) -> list[DeviceReading]:
     """
     rows = read_table(path, ["iccid"], ["msisdn", "imsi", "status", "rate_plan", "communication_plan"])
     iccids = [row["iccid"] for row in rows]
-    problems = row_problems(iccids, dict.fromkeys(iccids, 0), {})
+    problems = row_problems(iccids, frozenset(), {})
     if problems:
         raise RequestRejectedError(problems)
     return [

@@ -1,10 +1,12 @@
 """Device changes: their moves along the transition table, each guarded by its sources in the WHERE, and their sums."""
 
+import json
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, Row, text
 
-from m2m_pipeline.domain.change import BulkChange, DeviceWork, RequestedRow, Step
+from m2m_pipeline.domain.change import BulkChange, DeviceWork, MarkedRow, Step
+from m2m_pipeline.domain.rows import MAX_RECORDED_VALUE
 from m2m_pipeline.domain.status import (
     SETTLED_DEVICES,
     DeviceStatus,
@@ -12,22 +14,26 @@ from m2m_pipeline.domain.status import (
 )
 
 
-def insert_rows(connection: Connection, bulk_change: BulkChange, rows: Sequence[RequestedRow]) -> None:
-    """Record the rows of a request, open or ended at the door.
+def insert_rows(
+    connection: Connection, bulk_change: BulkChange, iccids: Sequence[str], marked: Sequence[MarkedRow]
+) -> None:
+    """Record the rows of a request: open, but for those that are `marked`.
 
     In the order of ICCIDs: two requests for the same devices meet at the first, and never hold each other up.
+    The device of a row is written with its details, which are built before anything is sent.
     """
     connection.execute(
         text(
             """
             INSERT INTO m2m.device_change (tenant_id, service_provider_id, bulk_change_id, rate_plan,
-                communication_plan, row_number, iccid, device_id, status, reason, message, ended_at)
-            SELECT :tenant, :provider, :bulk_change, :rate_plan, :communication_plan, r.row_number, r.iccid,
-                r.device_id, r.status, r.reason, r.message, CASE WHEN r.status = ANY(:settled) THEN
-                clock_timestamp() END
-            FROM unnest(CAST(:row_number AS bigint[]), CAST(:iccid AS text[]), CAST(:device_id AS bigint[]),
-                CAST(:status AS text[]), CAST(:reason AS text[]), CAST(:message AS text[])) AS r(row_number,
-                iccid, device_id, status, reason, message)
+                communication_plan, row_number, iccid, status, reason, message, ended_at)
+            SELECT :tenant, :provider, :bulk_change, :rate_plan, :communication_plan, r.row_number,
+                left(r.iccid, :longest), coalesce(m.status, 'PENDING'), m.reason, m.message,
+                CASE WHEN m.status = ANY(:settled) THEN clock_timestamp() END
+            FROM json_array_elements_text(CAST(:iccids AS json)) WITH ORDINALITY AS r(iccid, row_number)
+            LEFT JOIN unnest(CAST(:row_number AS bigint[]), CAST(:status AS text[]), CAST(:reason AS text[]),
+                CAST(:message AS text[])) AS m(row_number, status, reason, message)
+                ON m.row_number = r.row_number
             ORDER BY r.iccid
             """
         ),
@@ -37,13 +43,13 @@ def insert_rows(connection: Connection, bulk_change: BulkChange, rows: Sequence[
             "bulk_change": bulk_change.id,
             "rate_plan": bulk_change.rate_plan,
             "communication_plan": bulk_change.communication_plan,
+            "longest": MAX_RECORDED_VALUE,
             "settled": sorted(SETTLED_DEVICES),
-            "row_number": [row.row_number for row in rows],
-            "iccid": [row.iccid for row in rows],
-            "device_id": [row.device_id for row in rows],
-            "status": [row.status.value for row in rows],
-            "reason": [row.reason for row in rows],
-            "message": [row.message for row in rows],
+            "iccids": json.dumps(iccids),
+            "row_number": [row.row_number for row in marked],
+            "status": [row.status.value for row in marked],
+            "reason": [row.reason for row in marked],
+            "message": [row.message for row in marked],
         },
     )
 

@@ -1,5 +1,6 @@
 """AMOP's inventory of devices."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,48 +10,63 @@ from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.status import OPEN_DEVICES, UNDER_WAY
 
+_OPEN = ", ".join(f"'{status}'" for status in sorted(OPEN_DEVICES))
+# One text instead of an array of them: the driver would make a parameter of each of 100,000.
+_REQUESTED = "json_array_elements_text(CAST(:iccids AS json)) AS r(iccid)"
+
 
 @dataclass(frozen=True, slots=True)
-class KnownDevice:
-    """What the inventory knows of one device of a request, and which bulk change has it, or waits for it, if any."""
+class HinderedDevice:
+    """A device of a request that is not simply free to be sent."""
 
-    device_id: int
     iccid: str
-    bulk_change_id: int | None
+    known: bool  # the inventory has it
+    bulk_change_id: int | None  # which has it, or waits for it
     under_way: bool  # that bulk change comes to its end by itself
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePlans:
+    """What AMOP believes a device to be on."""
+
     rate_plan: str | None
     communication_plan: str | None
 
 
-def find_known(connection: Connection, provider_id: int, iccids: Sequence[str]) -> dict[str, KnownDevice]:
-    """The devices of a provider among `iccids`, by ICCID."""
+def find_hindered(connection: Connection, provider_id: int, iccids: Sequence[str]) -> Sequence[HinderedDevice]:
+    """Those of `iccids` that are not among the provider's devices, or that a bulk change has or waits for."""
     rows = connection.execute(
         text(
-            """
-            SELECT d.id, d.iccid, b.id AS bulk_change_id, coalesce(b.status = ANY(:under_way), false) AS under_way,
-                d.rate_plan, d.communication_plan
-            FROM m2m.device d
+            f"""
+            SELECT r.iccid, d.id IS NOT NULL AS known, b.id AS bulk_change_id,
+                coalesce(b.status = ANY(:under_way), false) AS under_way
+            FROM {_REQUESTED}
+            LEFT JOIN m2m.device d ON d.service_provider_id = :provider AND d.iccid = r.iccid
             LEFT JOIN m2m.device_change c ON c.service_provider_id = d.service_provider_id AND c.iccid = d.iccid
-                AND c.status = ANY(:open)
+                AND c.status IN ({_OPEN})
             LEFT JOIN (SELECT iccid, max(bulk_change_id) AS bulk_change_id FROM m2m.device_change
                 WHERE service_provider_id = :provider AND status = 'WAITING' GROUP BY iccid) w ON w.iccid = d.iccid
             LEFT JOIN m2m.bulk_change b ON b.id = coalesce(c.bulk_change_id, w.bulk_change_id)
-            WHERE d.service_provider_id = :provider AND d.iccid = ANY(:iccids)
+            WHERE d.id IS NULL OR b.id IS NOT NULL
             """
         ),
-        {
-            "provider": provider_id,
-            "iccids": list(iccids),
-            "open": sorted(OPEN_DEVICES),
-            "under_way": sorted(UNDER_WAY),
-        },
+        {"provider": provider_id, "iccids": json.dumps(iccids), "under_way": sorted(UNDER_WAY)},
     )
-    return {
-        row.iccid: KnownDevice(
-            row.id, row.iccid, row.bulk_change_id, row.under_way, row.rate_plan, row.communication_plan
-        )
-        for row in rows
-    }
+    return [HinderedDevice(*row) for row in rows]
+
+
+def find_plans(connection: Connection, provider_id: int, iccids: Sequence[str]) -> dict[str, DevicePlans]:
+    """The plans of a provider's devices among `iccids`, by ICCID."""
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT d.iccid, d.rate_plan, d.communication_plan
+            FROM {_REQUESTED} JOIN m2m.device d ON d.service_provider_id = :provider AND d.iccid = r.iccid
+            """
+        ),
+        {"provider": provider_id, "iccids": json.dumps(iccids)},
+    )
+    return {iccid: DevicePlans(rate_plan, communication_plan) for iccid, rate_plan, communication_plan in rows}
 
 
 def store_devices(connection: Connection, provider: ServiceProvider, devices: Sequence[DeviceReading]) -> int:

@@ -9,7 +9,6 @@ from sqlalchemy import Connection, text
 from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.carrier import DeviceReading
-from m2m_pipeline.domain.change import RequestedRow
 from m2m_pipeline.storage import accounts, bulk_changes, device_changes, inventory, leases
 from m2m_pipeline.storage.bulk_changes import NewBulkChange
 from m2m_pipeline.storage.database import Database
@@ -47,7 +46,7 @@ class Stock:
             change = bulk_changes.find(tx, bulk_change_id)
             assert change is not None
             chosen = ICCIDS[first : first + rows]
-            device_changes.insert_rows(tx, change, [RequestedRow(n, iccid) for n, iccid in enumerate(chosen, 1)])
+            device_changes.insert_rows(tx, change, chosen, [])
             assert bulk_changes.queue(tx, bulk_change_id)
         return bulk_change_id
 

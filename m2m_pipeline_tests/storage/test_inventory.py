@@ -33,16 +33,16 @@ def test_a_device_with_an_open_change_keeps_its_plan(stock: Stock) -> None:
         assert inventory.store_devices(tx, stock.ours, readings) == 2
 
 
-def test_known_devices_are_those_of_the_provider_with_their_holder(stock: Stock) -> None:
-    holder = stock.record(1)
+def test_a_device_is_hindered_where_it_is_not_the_providers_or_a_change_has_it(stock: Stock) -> None:
+    holder, stranger = stock.record(1), "8988216716970099999"
     with stock.database.begin() as tx:
-        known = inventory.find_known(tx, stock.ours.id, [*ICCIDS[:2], "8988216716970099999"])
-        others = inventory.find_known(tx, stock.theirs.id, ICCIDS)
-    assert {iccid: device.bulk_change_id for iccid, device in known.items()} == {
-        ICCIDS[0]: holder,
-        ICCIDS[1]: None,
+        ours = inventory.find_hindered(tx, stock.ours.id, [*ICCIDS[:2], stranger])
+        theirs = inventory.find_hindered(tx, stock.theirs.id, ICCIDS)
+    assert {(one.iccid, one.known, one.bulk_change_id) for one in ours} == {
+        (ICCIDS[0], True, holder),
+        (stranger, False, None),
     }
-    assert {device.bulk_change_id for device in others.values()} == {None}
+    assert not [one for one in theirs if one.bulk_change_id is not None]
 
 
 def test_whatever_a_text_looks_like_it_is_stored_as_it_is(stock: Stock) -> None:
@@ -61,8 +61,8 @@ def test_whatever_a_text_looks_like_it_is_stored_as_it_is(stock: Stock) -> None:
         assert accounts.has_rate_plan(tx, provider.id, HOSTILE)
         assert accounts.has_communication_plan(tx, provider.id, HOSTILE)
         assert accounts.find_credential(tx, provider.id) == (HOSTILE, HOSTILE.encode())
-        assert list(inventory.find_known(tx, provider.id, [HOSTILE])) == [HOSTILE]
-        assert len(inventory.find_known(tx, stock.ours.id, ICCIDS)) == 3
+        assert list(inventory.find_plans(tx, provider.id, [HOSTILE])) == [HOSTILE]
+        assert len(inventory.find_plans(tx, stock.ours.id, ICCIDS)) == 3
 
 
 def test_a_retired_plan_that_is_named_again_is_back(stock: Stock) -> None:

@@ -20,7 +20,7 @@ from m2m_pipeline.services.execution.claiming import claim, why_not
 from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.sessions import Sessions
 from m2m_pipeline.services.reporting import ResultDocument, fold
-from m2m_pipeline.services.submission import request_problems
+from m2m_pipeline.services.validation import request_problems
 from m2m_pipeline.storage import accounts, audit, bulk_changes, details, device_changes, leases, overlaps
 from m2m_pipeline.storage.database import Database, retrying_transient
 

@@ -5,6 +5,7 @@ from datetime import date, datetime
 from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
+    ForeignKeyConstraint,
     Identity,
     Index,
     UniqueConstraint,
@@ -24,6 +25,7 @@ class BulkChange(Base):
     __table_args__ = (
         UniqueConstraint("tenant_id", "idempotency_key"),
         UniqueConstraint("id", "tenant_id"),
+        UniqueConstraint("id", "tenant_id", "service_provider_id"),
         within_tenant("service_provider_id", "service_provider"),
         CheckConstraint(one_of("status", BulkChangeStatus), "status"),
         CheckConstraint("batch_size BETWEEN 1 AND 2000", "batch_size"),
@@ -70,8 +72,11 @@ class DeviceChange(Base):
     __tablename__ = "device_change"
     __table_args__ = (
         UniqueConstraint("bulk_change_id", "row_number"),
-        within_tenant("bulk_change_id", "bulk_change"),
-        within_tenant("service_provider_id", "service_provider"),
+        # One look at the bulk change for each of 100,000 rows: its own key answers for provider and tenant.
+        ForeignKeyConstraint(
+            ["bulk_change_id", "tenant_id", "service_provider_id"],
+            [BulkChange.id, BulkChange.tenant_id, BulkChange.service_provider_id],
+        ),
         CheckConstraint(one_of("status", DeviceStatus), "status"),
         CheckConstraint("status NOT IN ('REFUSED', 'SKIPPED') OR reason IS NOT NULL", "no_end_without_reason"),
         Index(
@@ -82,7 +87,7 @@ class DeviceChange(Base):
             postgresql_where=text(one_of("status", OPEN_DEVICES)),
         ),
         Index("ix_device_change_waiting", "bulk_change_id", "iccid", postgresql_where=text("status = 'WAITING'")),
-        Index("ix_device_change_batch", "bulk_change_id", "batch"),
+        Index("ix_device_change_batch", "bulk_change_id", "batch", postgresql_where=text("batch IS NOT NULL")),
         Index("ix_device_change_iccid", "service_provider_id", "iccid"),
     )
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
