@@ -1,6 +1,7 @@
 """The composition root: settings in, services out. The only module that knows every package."""
 
 import logging
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from m2m_pipeline.delivery.webhook import WebhookSender
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.domain.digests import DigestArchive
 from m2m_pipeline.domain.notices import DestinationKind, Sender
+from m2m_pipeline.domain.secrets import SecretReader, SecretReference
 from m2m_pipeline.services.accounts import Accounts
 from m2m_pipeline.services.alerting import Alerting
 from m2m_pipeline.services.audit.signing import Signatures
@@ -21,6 +23,7 @@ from m2m_pipeline.services.auditing import Auditing
 from m2m_pipeline.services.browsing import Browsing
 from m2m_pipeline.services.catalogue import Catalogue
 from m2m_pipeline.services.checks import DAYS, Checks
+from m2m_pipeline.services.credentials import Credentials
 from m2m_pipeline.services.destinations import Destinations
 from m2m_pipeline.services.drafts import Drafts
 from m2m_pipeline.services.drift.drifting import Drifting, DriftSettings
@@ -50,6 +53,9 @@ from m2m_pipeline.settings import Settings
 from m2m_pipeline.storage.checks import Scope
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.vault import Vault
+
+SECRET_RETRIES = 2
+"""Of a call to AWS Secrets Manager, before an attempt ends for want of a credential."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +135,11 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     database = Database(settings.database_url.get_secret_value())
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
+    credentials = Credentials(database, vault, _secret_reader(settings))
     known = carriers or CarrierRegistry()
     door = CarrierDoor(database, known, settings.probe_seconds)
     patience = Patience(settle=settings.settle_seconds, outage=settings.outage_patience_seconds)
-    sessions = Sessions(database, vault, door, ExecutionSettings(settings.lease_seconds, patience))
+    sessions = Sessions(database, credentials, door, ExecutionSettings(settings.lease_seconds, patience))
     submission = Submission(database, known, may_wait=settings.overlap == "wait")
     security_log = SecurityLog(database)
     auditing = _auditing(database, settings)
@@ -141,7 +148,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
     return Application(
         database=database,
         sessions=sessions,
-        accounts=Accounts(database, vault, door),
+        accounts=Accounts(database, credentials, door),
         standings=Standings(database),
         submission=submission,
         intake=Intake(database, submission, settings.sqs_tenant),
@@ -173,6 +180,26 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         drafts=Drafts(database),
         retention=Retention(database, record_days=settings.retention_record_days, run_days=settings.retention_run_days),
     )
+
+
+def _secret_reader(settings: Settings) -> SecretReader:
+    """Reads AWS Secrets Manager through Dagster's resource, with the credentials that AWS's own chain finds."""
+
+    def read(reference: SecretReference) -> str:
+        from dagster_aws.secretsmanager import SecretsManagerResource  # noqa: PLC0415 - only who keeps keys there pays
+
+        from m2m_pipeline.aws.secrets_manager import read_secret  # noqa: PLC0415 - as above
+
+        # Its release is pinned: what may change in it changes with a release that we choose.
+        warnings.filterwarnings("ignore", r"Class `SecretsManagerResource` is currently in beta")
+        resource = SecretsManagerResource(
+            region_name=settings.secrets_manager_region or None,
+            endpoint_url=settings.secrets_manager_endpoint_url or None,
+            max_attempts=SECRET_RETRIES,
+        )
+        return read_secret(resource.get_client, reference)
+
+    return read
 
 
 def _senders(settings: Settings, policy: DestinationPolicy) -> Mapping[DestinationKind, Sender]:

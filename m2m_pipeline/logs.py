@@ -3,11 +3,14 @@
 import logging
 import re
 import sys
+from collections.abc import Mapping
 from typing import Any, TextIO
 
 import structlog
 from structlog.contextvars import merge_contextvars
 from structlog.typing import EventDict, WrappedLogger
+
+from m2m_pipeline.domain.iccid import without_iccids
 
 HIDDEN = "[hidden]"
 _SECRETS = (
@@ -26,10 +29,10 @@ _SECRETS = (
 
 
 def redacted(text: str) -> str:
-    """The text without what looks like a credential. A net below the rule that none is ever logged."""
+    """The text without what looks like a credential, its ICCIDs shortened. A net below the rule that none is logged."""
     for pattern, instead in _SECRETS:
         text = pattern.sub(instead, text)
-    return text
+    return without_iccids(text)
 
 
 def configure(log_format: str) -> None:
@@ -80,4 +83,10 @@ def _redact(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict
 
 
 def _hidden(value: Any) -> Any:  # noqa: ANN401 - a log's values are anything
-    return redacted(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        return redacted(value)
+    if isinstance(value, Mapping):
+        return {name: _hidden(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_hidden(inner) for inner in value]
+    return value

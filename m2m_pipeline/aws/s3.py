@@ -7,11 +7,11 @@ from boto3.session import Session
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from m2m_pipeline.aws.answers import code_of, passes
 from m2m_pipeline.domain.digests import ArchiveUnavailableError
 
 _CONFIG = Config(connect_timeout=3, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
 _TAKEN = {"PreconditionFailed", "ConditionalRequestConflict"}
-_TRY_AGAIN = {429, 500, 502, 503, 504}
 
 
 class S3Archive:
@@ -68,7 +68,7 @@ class S3Archive:
                 IfNoneMatch="*",
             )
         except ClientError as error:
-            if _code(error) in _TAKEN:
+            if code_of(error) in _TAKEN:
                 return False
             raise self._unavailable(error) from error
         except BotoCoreError as error:
@@ -78,9 +78,8 @@ class S3Archive:
     def _unavailable(self, error: BotoCoreError | ClientError) -> ArchiveUnavailableError:
         """What happened, and what helps. AWS's own words stay out: they name accounts and roles."""
         if isinstance(error, ClientError):
-            status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
-            what = f"{error.operation_name} was answered with {_code(error)}"
-            again = status in _TRY_AGAIN
+            what = f"{error.operation_name} was answered with {code_of(error)}"
+            again = passes(error)
         else:
             what, again = f"no answer ({type(error).__name__})", True
         remedy = (
@@ -89,7 +88,3 @@ class S3Archive:
             else "Trying again does not help: check M2M_AUDIT_DIGEST_TARGET, the keys, and the policy in docs/audit.md."
         )
         return ArchiveUnavailableError(f"Audit digests in {self.name}: {what}. No digest was lost or changed. {remedy}")
-
-
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))

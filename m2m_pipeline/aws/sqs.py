@@ -5,15 +5,9 @@ from typing import Any
 
 from boto3.session import Session
 from botocore.config import Config
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    CredentialRetrievalError,
-    NoCredentialsError,
-    NoRegionError,
-    PartialCredentialsError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, NoRegionError
 
+from m2m_pipeline.aws.answers import NO_CREDENTIALS, code_of, denies, passes
 from m2m_pipeline.domain.inbox import Message, QueueUnavailableError
 
 LONG_POLL_SECONDS = 2
@@ -25,11 +19,8 @@ BATCH = 10
 _CONFIG = Config(
     connect_timeout=3, read_timeout=LONG_POLL_SECONDS + 8, retries={"mode": "standard", "total_max_attempts": 3}
 )
-_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
 _NO_SUCH_QUEUE = {"AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"}
 _STALE_RECEIPT = {"ReceiptHandleIsInvalid", "InvalidParameterValue"}
-_DENIED = {401, 403}
-_TRY_AGAIN = {429, 500, 502, 503, 504}
 
 
 class SqsQueue:
@@ -68,7 +59,7 @@ class SqsQueue:
         try:
             self._client.delete_message(QueueUrl=self._url, ReceiptHandle=message.receipt)
         except (BotoCoreError, ClientError) as error:
-            if not (isinstance(error, ClientError) and _code(error) in _STALE_RECEIPT):
+            if not (isinstance(error, ClientError) and code_of(error) in _STALE_RECEIPT):
                 raise self._unavailable(error) from error
 
     def close(self) -> None:
@@ -93,10 +84,6 @@ def _message(raw: Mapping[str, Any]) -> Message:
     )
 
 
-def _code(error: ClientError) -> str:
-    return str(error.response.get("Error", {}).get("Code", ""))
-
-
 def _explained(error: BotoCoreError | ClientError) -> tuple[str, str]:
     """What happened, and what helps. AWS's own words stay out: they name accounts and roles."""
     if isinstance(error, ClientError):
@@ -104,7 +91,7 @@ def _explained(error: BotoCoreError | ClientError) -> tuple[str, str]:
     kind = type(error).__name__
     if isinstance(error, NoRegionError):
         return "no AWS region is known", "Trying again does not help: set M2M_SQS_REGION."
-    if isinstance(error, _NO_CREDENTIALS):
+    if isinstance(error, NO_CREDENTIALS):
         remedy = "give this process a role, a profile, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         return f"AWS credentials cannot be had ({kind})", f"Trying again does not help: {remedy}."
     remedy = "see the network, M2M_SQS_REGION and M2M_SQS_ENDPOINT_URL"
@@ -112,13 +99,13 @@ def _explained(error: BotoCoreError | ClientError) -> tuple[str, str]:
 
 
 def _answered(error: ClientError) -> tuple[str, str]:
-    code, status = _code(error), error.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    code = code_of(error)
     call = f"{error.operation_name} was answered with {code}"
     if code in _NO_SUCH_QUEUE:
         return "there is no such queue", "Trying again does not help: check M2M_SQS_QUEUE_URL and M2M_SQS_REGION."
-    if status in _DENIED:
+    if denies(error):
         remedy = "check the keys, and the policy that docs/sqs.md gives"
         return f"AWS does not let us in ({call})", f"Trying again does not help: {remedy}."
-    if status in _TRY_AGAIN or "Throttl" in code:
+    if passes(error):
         return f"AWS is in trouble ({call})", "Trying again helps, and happens by itself."
     return f"AWS refuses ({call})", "Trying again does not help: look the code up in the SQS API reference."

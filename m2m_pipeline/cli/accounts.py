@@ -34,6 +34,10 @@ def set_provider(
     base_url: Annotated[str | None, typer.Option(help="The carrier's host, e.g. https://restapi19.att.com.")] = None,
     username: Annotated[str | None, typer.Option(help="The API user.")] = None,
     api_key_file: Annotated[Path | None, typer.Option(help="File with the API key; `-` reads standard input.")] = None,
+    api_key_ref: Annotated[
+        str | None,
+        typer.Option(help="Where the API key is in AWS Secrets Manager, instead: `aws-sm:NAME-OR-ARN[#JSON-KEY]`."),
+    ] = None,
     calls_per_second: Annotated[
         float | None, typer.Option(min=0.01, max=10_000, help="What the account allows.")
     ] = None,
@@ -53,17 +57,20 @@ def set_provider(
     """Add a carrier account, or change what is named. The key is never given on the command line."""
     from m2m_pipeline.carriers.registry import canonical_integration, checked_base_url
     from m2m_pipeline.domain.accounts import DriftPolicy, VerifyMode
+    from m2m_pipeline.domain.secrets import SecretReference
     from m2m_pipeline.services.accounts import ProviderSettings
 
     if verify is not None and verify not in set(VerifyMode):
         raise typer.BadParameter(f"must be one of {', '.join(VerifyMode)}", param_hint="--verify")
     if drift is not None and drift not in set(DriftPolicy):
         raise typer.BadParameter(f"must be one of {', '.join(DriftPolicy)}", param_hint="--drift")
+    if api_key_file and api_key_ref:
+        raise typer.BadParameter("not together with --api-key-file", param_hint="--api-key-ref")
     settings = ProviderSettings(
         integration_type=canonical_integration(integration) if integration else None,
         base_url=checked_base_url(base_url) if base_url else None,
         username=username,
-        api_key=_read_key(api_key_file) if api_key_file else None,
+        api_key=SecretReference.parse(api_key_ref) if api_key_ref else _read_key(api_key_file),
         calls_per_second=calls_per_second,
         in_flight=in_flight,
         verify=VerifyMode(verify) if verify else None,
@@ -82,12 +89,19 @@ def list_providers(as_json: AsJson = False, tenant: Tenant = "default") -> None:
     from m2m_pipeline.cli.standing import account_lines
 
     with application() as services:
-        listed = [(one, services.standings.of(one)) for one in services.accounts.list_providers(tenant)]
+        accounts = services.accounts
+        listed = [
+            (one, services.standings.of(one), accounts.credential_place(one)) for one in accounts.list_providers(tenant)
+        ]
     if as_json:
-        print(json.dumps([{**asdict(one), "standing": standing.model_dump(mode="json")} for one, standing in listed]))
+        documents = [
+            {**asdict(one), "credential": place, "standing": standing.model_dump(mode="json")}
+            for one, standing, place in listed
+        ]
+        print(json.dumps(documents))
         return
-    for one, standing in listed:
-        print("\n".join(account_lines(one, standing)))
+    for one, standing, place in listed:
+        print("\n".join(account_lines(one, standing, place)))
 
 
 def import_plans(file: Path, provider: ProviderName, tenant: Tenant = "default") -> None:
@@ -124,7 +138,9 @@ def sync_devices(provider: ProviderName, tenant: Tenant = "default") -> None:
     print(f"{seen} devices, {changed} new or changed")
 
 
-def _read_key(file: Path) -> str:
+def _read_key(file: Path | None) -> str | None:
+    if file is None:
+        return None
     text = sys.stdin.read() if str(file) == "-" else file.read_text()
     if not text.strip():
         raise typer.BadParameter("the API key is empty", param_hint="--api-key-file")

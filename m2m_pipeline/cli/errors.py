@@ -6,6 +6,7 @@ import sys
 from m2m_pipeline.domain.carrier import UnsupportedIntegrationError
 from m2m_pipeline.domain.digests import ArchiveUnavailableError
 from m2m_pipeline.domain.problems import RequestRejectedError
+from m2m_pipeline.domain.secrets import SecretUnavailableError
 from m2m_pipeline.local.errors import LocalServiceError
 from m2m_pipeline.services.accounts import CarrierCallFailedError
 from m2m_pipeline.services.audit.export import UnprovenExportError
@@ -51,6 +52,7 @@ STATUS: dict[type[Exception], int] = {
     CarrierCallFailedError: UNAVAILABLE,
     LocalServiceError: UNAVAILABLE,
     ArchiveUnavailableError: UNAVAILABLE,
+    SecretUnavailableError: UNAVAILABLE,
 }
 
 

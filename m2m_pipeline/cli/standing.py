@@ -8,12 +8,13 @@ if TYPE_CHECKING:
     from m2m_pipeline.services.standings import Standing
 
 
-def account_lines(provider: "ServiceProvider", standing: "Standing") -> Sequence[str]:
+def account_lines(provider: "ServiceProvider", standing: "Standing", credential: str) -> Sequence[str]:
     """One account in lines of at most 80 characters, names and addresses aside."""
     writes = "enabled" if provider.writes_enabled else "disabled"
     allowed = f"{_rate(standing.configured)}, {provider.in_flight} in flight"
     return (
         f"{provider.name}: {provider.integration_type} at {provider.base_url}",
+        f"  API key     {credential}",
         f"  configured  {allowed}, verify {provider.verify}, writes {writes}",
         f"  pace now    {_pace(standing)}",
         f"  in flight   {standing.in_flight}",

@@ -56,6 +56,8 @@ class ReasonCode(StrEnum):
     CARRIER_UNREACHABLE = "CARRIER_UNREACHABLE"
     CREDENTIAL_MISSING = "CREDENTIAL_MISSING"
     CREDENTIAL_UNREADABLE = "CREDENTIAL_UNREADABLE"
+    CREDENTIAL_REFERENCE_BROKEN = "CREDENTIAL_REFERENCE_BROKEN"
+    CREDENTIAL_STORE_UNREACHABLE = "CREDENTIAL_STORE_UNREACHABLE"
     WRITES_DISABLED = "WRITES_DISABLED"
     # Ourselves.
     AMOP_UPDATE_FAILED = "AMOP_UPDATE_FAILED"
@@ -188,6 +190,14 @@ REASONS: Mapping[ReasonCode, Reason] = {
         "carrier credential cannot be decrypted",
         False,
         "Restore the key in M2M_ENCRYPTION_KEYS, or store the credential again.",
+    ),
+    ReasonCode.CREDENTIAL_REFERENCE_BROKEN: Reason(
+        "carrier credential is not where its reference says",
+        False,
+        "Correct the secret, its policy, or the reference: `m2m provider set NAME --username U --api-key-ref R`.",
+    ),
+    ReasonCode.CREDENTIAL_STORE_UNREACHABLE: Reason(
+        "secret store not reachable", True, "Try again when AWS Secrets Manager answers."
     ),
     ReasonCode.WRITES_DISABLED: Reason(
         "writes are disabled for the provider", False, "Enable them with `m2m provider set NAME --writes`."

@@ -3,8 +3,8 @@
 from collections.abc import Container, Mapping, Sequence
 
 from m2m_pipeline.domain.change import MarkedRow
-from m2m_pipeline.domain.iccid import iccid_problem, looks_rounded
-from m2m_pipeline.domain.problems import Problem, shown
+from m2m_pipeline.domain.iccid import iccid_problem, looks_rounded, shortened
+from m2m_pipeline.domain.problems import Problem
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 
@@ -50,22 +50,25 @@ def _marked(row: int, fault: Problem | None) -> MarkedRow:
 def _duplicate(iccid: str, row: int, first: int) -> Problem | None:
     if first == row:
         return None
-    return Problem(ReasonCode.DUPLICATE, f"{iccid} stands in row {first} already.", "iccid", shown(iccid), row)
+    return Problem(
+        ReasonCode.DUPLICATE, f"{shortened(iccid)} stands in row {first} already.", "iccid", shortened(iccid), row
+    )
 
 
 def _unknown(iccid: str, row: int, unknown: Container[str]) -> Problem | None:
     if iccid not in unknown:
         return None
     if looks_rounded(iccid):
-        message = f"{iccid} is not in the inventory, and looks like an ICCID that a spreadsheet rounded to 15 digits."
-        return Problem(ReasonCode.ICCID_SPREADSHEET_DAMAGE, message, "iccid", shown(iccid), row)
-    message = f"{iccid} is not in this provider's inventory."
-    return Problem(ReasonCode.NOT_IN_INVENTORY, message, "iccid", shown(iccid), row)
+        looks = "looks like an ICCID that a spreadsheet rounded to 15 digits"
+        message = f"{shortened(iccid)} is not in the inventory, and {looks}."
+        return Problem(ReasonCode.ICCID_SPREADSHEET_DAMAGE, message, "iccid", shortened(iccid), row)
+    message = f"{shortened(iccid)} is not in this provider's inventory."
+    return Problem(ReasonCode.NOT_IN_INVENTORY, message, "iccid", shortened(iccid), row)
 
 
 def _held(iccid: str, row: int, held: Mapping[str, int]) -> Problem | None:
     holder = held.get(iccid)
     if holder is None:
         return None
-    message = f"{iccid} is held by bulk change {holder}, which has not ended for it."
-    return Problem(ReasonCode.OPEN_CHANGE, message, "iccid", shown(iccid), row)
+    message = f"{shortened(iccid)} is held by bulk change {holder}, which has not ended for it."
+    return Problem(ReasonCode.OPEN_CHANGE, message, "iccid", shortened(iccid), row)

@@ -6,6 +6,7 @@ at it in the UI) cannot do twice.
 
 import dagster as dg
 
+from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.upkeep import UPKEEP
 
@@ -30,7 +31,7 @@ def sign_audit_digests(context: dg.OpExecutionContext, platform: Platform) -> No
         if one.fault:
             faults.append(f"{one.tenant}: {one.fault}")
         elif one.digest:
-            context.log.info("%s: signed %d to %d.", one.tenant, one.digest.first, one.digest.last)
+            context.log.info("%s: signed %d to %d.", redacted(one.tenant), one.digest.first, one.digest.last)
     if faults:
         raise dg.Failure(
             f"The audit log is not what was sealed, and was not signed. {' '.join(faults)} Trying again does not help: "

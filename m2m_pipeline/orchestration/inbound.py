@@ -11,6 +11,7 @@ import dagster as dg
 from pydantic import PrivateAttr
 
 from m2m_pipeline.domain.inbox import MessageQueue
+from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.services.intake import Left, Taken
 from m2m_pipeline.settings import load_settings
@@ -59,7 +60,7 @@ def intake_sensor() -> dg.SensorDefinition:
         for one in platform.services.intake.drain(queue):
             kind, told = _told(one)
             kinds[kind] += 1
-            context.log.log(logging.WARNING if isinstance(one, Left) else logging.INFO, told)
+            context.log.log(logging.WARNING if isinstance(one, Left) else logging.INFO, redacted(told))
         counted = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         return dg.SkipReason(f"Queue {queue.name}: {counted}." if kinds else f"Queue {queue.name} is empty.")
 

@@ -6,6 +6,7 @@ receivers of notices are prepared for.
 
 import dagster as dg
 
+from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.platform import Platform
 
 INTERVAL_SECONDS = 5
@@ -39,9 +40,9 @@ def watch_sensor() -> dg.SensorDefinition:
         """Raise and resolve alerts. `m2m health`, asked from outside, tells whether this sensor still ticks."""
         watched = platform.services.alerting.watch()
         for one in watched.raised:
-            context.log.warning("%s, %s: %s", one.name, one.subject, one.detail)
+            context.log.warning(redacted(f"{one.name}, {one.subject}: {one.detail}"))
         for one in watched.resolved:
-            context.log.info("%s, %s: resolved.", one.name, one.subject)
+            context.log.info(redacted(f"{one.name}, {one.subject}: resolved."))
         if not (watched.raised or watched.resolved):
             return dg.SkipReason("Nothing has changed.")
         return dg.SkipReason(f"{len(watched.raised)} alerts raised, {len(watched.resolved)} resolved.")

@@ -6,6 +6,7 @@ import dagster as dg
 
 from m2m_pipeline.domain.attempt import NotClaimableError
 from m2m_pipeline.domain.change import Batch
+from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import headline
 from m2m_pipeline.orchestration.checks import show_end
 from m2m_pipeline.orchestration.failures import attempt, ending_in_the_catalog
@@ -43,7 +44,7 @@ def validate_request(
     except dg.Failure as failure:
         if not isinstance(failure.__cause__, NotClaimableError):
             raise
-        context.log.info(str(failure.description))
+        context.log.info(redacted(str(failure.description)))
     else:
         yield dg.Output(config.bulk_change_id)
 
@@ -107,4 +108,4 @@ def finalize_bulk_change(
     with attempt(context, platform) as execution:
         document = execution.finalize(bulk_change_id, context.run_id)
     show_end(context, platform, document)
-    context.log.info("%s; %d audit entries from %d batches.", headline(document), sum(audited), len(audited))
+    context.log.info("%s; %d audit entries from %d batches.", redacted(headline(document)), sum(audited), len(audited))

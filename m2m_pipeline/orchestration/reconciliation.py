@@ -9,6 +9,7 @@ import dagster as dg
 from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.drift import CAUSES, DriftCause
 from m2m_pipeline.domain.passes import PassSummary
+from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import headline, materialization
 from m2m_pipeline.orchestration.catalog import carrier_state, inventory, provider_partitions, rate_plan_drift
 from m2m_pipeline.orchestration.platform import Platform
@@ -45,7 +46,7 @@ def reconcile(
     _show_settled(context, settled)
     found = platform.services.drifting.find(provider, full=config.full)
     if found.summary is None:
-        context.log.info(str(found.stopped))
+        context.log.info(redacted(str(found.stopped)))
         return
     if found.stopped:
         raise dg.Failure(description=found.stopped, allow_retries=False)
@@ -141,8 +142,10 @@ def _provider(context: dg.AssetExecutionContext, platform: Platform) -> ServiceP
 def _show_settled(context: dg.AssetExecutionContext, settled: Reconciled) -> None:
     for document in settled.bulk_changes:
         context.log_event(materialization(document))
-        context.log.info("Bulk change %d: %s", document.id, headline(document))
-    context.log.info("%s: %d devices settled, %d still unknown.", settled.provider, settled.settled, settled.unknown)
+        context.log.info("Bulk change %d: %s", document.id, redacted(headline(document)))
+    context.log.info(
+        "%s: %d devices settled, %d still unknown.", redacted(settled.provider), settled.settled, settled.unknown
+    )
 
 
 def _list_metadata(summary: PassSummary) -> dict[str, dg.MetadataValue]:

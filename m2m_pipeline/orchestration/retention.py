@@ -9,6 +9,7 @@ from datetime import datetime
 
 import dagster as dg
 
+from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import bulk_change_partitions
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.sweeping import bulk_change_of
@@ -27,7 +28,7 @@ def purge_expired(context: dg.OpExecutionContext, platform: Platform) -> None:
     keeper = platform.services.retention
     removed = {**keeper.purge_records(), "dagster_run": purge_runs(context.instance, keeper)}
     told = ", ".join(f"{count} of {name}" for name, count in removed.items() if count) or "nothing"
-    context.log.info("Removed: %s.", told)
+    context.log.info("Removed: %s.", redacted(told))
     context.add_output_metadata({name: dg.MetadataValue.int(count) for name, count in removed.items()})
 
 

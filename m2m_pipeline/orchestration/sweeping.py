@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
+from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import headline, materialization
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.platform import Platform
@@ -34,7 +35,7 @@ def sweep_sensor(interval_seconds: int) -> dg.SensorDefinition:
         ]
         told += [_told(one) for one in swept]
         for line in told:
-            context.log.info(line)
+            context.log.info(redacted(line))
         return dg.SensorResult(
             skip_reason=" ".join(told) or "Nothing was abandoned.",
             asset_events=[materialization(one.document) for one in swept if one.document],

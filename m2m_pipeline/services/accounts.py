@@ -1,19 +1,22 @@
 """Carrier accounts: configure a provider, load its plans and devices from files or from the carrier."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from m2m_pipeline.domain.accounts import Credential, DriftPolicy, ServiceProvider, VerifyMode
+from m2m_pipeline.domain.accounts import DriftPolicy, ServiceProvider, VerifyMode
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.carrier import DeviceReading, UnsupportedIntegrationError
 from m2m_pipeline.domain.outcome import Refused, Unreachable
 from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
 from m2m_pipeline.domain.reasons import REASONS, ReasonCode
+from m2m_pipeline.domain.secrets import SecretReference, SecretUnavailableError
+from m2m_pipeline.services.credentials import Credentials
+from m2m_pipeline.services.execution.access import Denied
 from m2m_pipeline.services.paced import CarrierDoor, PacedCarrier
 from m2m_pipeline.storage import accounts, audit, inventory
 from m2m_pipeline.storage.database import Database
-from m2m_pipeline.storage.vault import Vault
 
 # The carrier's list answers "modified since"; one source refuses moments more than a year back.
 FULL_LISTING = timedelta(days=364)
@@ -39,7 +42,7 @@ class ProviderSettings:
     integration_type: str | None = None
     base_url: str | None = None
     username: str | None = None
-    api_key: str | None = None
+    api_key: str | SecretReference | None = field(default=None, repr=False)
     calls_per_second: float | None = None
     in_flight: int | None = None
     verify: VerifyMode | None = None
@@ -50,9 +53,9 @@ class ProviderSettings:
 class Accounts:
     """Tenants' carrier accounts."""
 
-    def __init__(self, database: Database, vault: Vault, door: CarrierDoor) -> None:
+    def __init__(self, database: Database, credentials: Credentials, door: CarrierDoor) -> None:
         self._database = database
-        self._vault = vault
+        self._credentials = credentials
         self._door = door
 
     def configure(self, tenant_name: str, name: str, settings: ProviderSettings, actor: str) -> ServiceProvider:
@@ -90,8 +93,8 @@ class Accounts:
                 request={field: str(value) for field, value in _given(settings).items()},
             )
             if settings.username is not None and settings.api_key is not None:
-                sealed = self._vault.seal(changed.id, settings.api_key)
-                accounts.store_credential(tx, changed, settings.username, sealed)
+                self._credentials.store(tx, changed, settings.username, settings.api_key)
+                where = settings.api_key if isinstance(settings.api_key, SecretReference) else None
                 audit.write(
                     tx,
                     AuditKind.CREDENTIAL_CHANGED,
@@ -99,7 +102,7 @@ class Accounts:
                     actor=actor,
                     outcome="STORED",
                     service_provider_id=changed.id,
-                    request={"username": settings.username},
+                    request={"username": settings.username} | ({"reference": str(where)} if where else {}),
                 )
         return changed
 
@@ -124,16 +127,13 @@ class Accounts:
             raise RequestRejectedError([Problem(ReasonCode.PROVIDER_UNKNOWN, message, "provider", shown(name))])
         return provider
 
-    def credential(self, provider: ServiceProvider) -> Credential | None:
-        """The provider's credential in clear, or None where none is stored.
-
-        Raises:
-            CredentialUnreadableError: no configured key decrypts it.
-
-        """
+    def credential_place(self, provider: ServiceProvider) -> str:
+        """Where the provider's API key is: `sealed` in our database, a reference to another store, or `none`."""
         with self._database.begin() as tx:
             stored = accounts.find_credential(tx, provider.id)
-        return Credential(stored[0], self._vault.open(provider.id, stored[1])) if stored else None
+        if stored is None:
+            return "none"
+        return str(stored[1]) if isinstance(stored[1], SecretReference) else "sealed"
 
     def import_plans(
         self, provider: ServiceProvider, rate_plans: Sequence[str], communication_plans: Sequence[str]
@@ -152,13 +152,13 @@ class Accounts:
 
         Raises:
             CarrierCallFailedError: a page could not be read; what was read before it is stored.
-            RequestRejectedError: the provider has no credential.
+            RequestRejectedError: the provider has no credential, or not where it should be.
+            SecretUnavailableError: the store that keeps it does not answer.
 
         """
-        credential = self.credential(provider)
-        if credential is None:
-            message = f'Service provider "{provider.name}" has no credential.'
-            raise RequestRejectedError([Problem(ReasonCode.CREDENTIAL_MISSING, message, "provider", provider.name)])
+        credential = await asyncio.to_thread(self._credentials.load, provider)
+        if isinstance(credential, Denied):
+            raise _no_credential(provider, credential)
         carrier = self._door.open(provider, credential)
         seen = changed = 0
         try:
@@ -172,6 +172,12 @@ class Accounts:
         finally:
             await carrier.close()
         return seen, changed
+
+
+def _no_credential(provider: ServiceProvider, denied: Denied) -> Exception:
+    if REASONS[denied.reason].retry_helps:
+        return SecretUnavailableError(str(denied), retry_helps=True)
+    return RequestRejectedError([Problem(denied.reason, denied.message, "provider", provider.name)])
 
 
 def _given(settings: ProviderSettings) -> dict[str, object]:

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from sqlalchemy import Connection
 
 from m2m_pipeline.domain.change import BulkChange
-from m2m_pipeline.domain.problems import shown
+from m2m_pipeline.domain.iccid import shortened
 from m2m_pipeline.domain.status import SETTLED_DEVICES, BulkChangeStatus, DeviceStatus
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.storage import accounts, bulk_changes, listings
@@ -20,8 +20,8 @@ class DeviceUnknownError(Exception):
 
     def __init__(self, iccid: str) -> None:
         super().__init__(
-            f'No device "{shown(iccid)}" is in this tenant\'s inventory, or in any of its bulk changes. Trying again '
-            "does not help; check the ICCID."
+            f'No device "{shortened(iccid)}" is in this tenant\'s inventory, or in any of its bulk changes. '
+            "Trying again does not help; check the ICCID."
         )
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from m2m_pipeline.settings.forms import Secrets
+from m2m_pipeline.settings.forms import ADDRESS, Secrets
 
 
 class WorkSettings(BaseModel):
@@ -14,6 +14,18 @@ class WorkSettings(BaseModel):
         default=(),
         description="Fernet keys for carrier credentials, comma separated, the newest first",
         examples=["`m2m key generate` prints one"],
+    )
+    secrets_manager_region: str = Field(
+        default="",
+        description="AWS region of carrier credentials that are references, where AWS's own configuration does not "
+        "say it",
+        examples=["eu-west-1"],
+    )
+    secrets_manager_endpoint_url: str = Field(
+        default="",
+        pattern=ADDRESS,
+        description="Where AWS Secrets Manager answers, if not at AWS's public address of the region",
+        examples=["https://vpce-0123456789abcdef0-abcdefgh.secretsmanager.eu-west-1.vpce.amazonaws.com"],
     )
     lease_seconds: float = Field(
         default=60.0,

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, Row, text
 
 from m2m_pipeline.domain.accounts import DriftPolicy, ServiceProvider, Tenant, VerifyMode
+from m2m_pipeline.domain.secrets import SecretReference
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES
 
 _PROVIDER_COLUMNS = (
@@ -169,28 +170,40 @@ def update_provider(connection: Connection, provider: ServiceProvider) -> None:
     )
 
 
-def store_credential(connection: Connection, provider: ServiceProvider, username: str, ciphertext: bytes) -> None:
-    """Store the sealed credential of a service provider, replacing the one before."""
+def store_credential(
+    connection: Connection, provider: ServiceProvider, username: str, api_key: bytes | SecretReference
+) -> None:
+    """Store a service provider's API user and its key, sealed or where it is kept, replacing the one before."""
     connection.execute(
         text(
             """
-            INSERT INTO m2m.carrier_credential (service_provider_id, tenant_id, username, ciphertext)
-            VALUES (:provider, :tenant, :username, :ciphertext) ON CONFLICT (service_provider_id)
-            DO UPDATE SET username = excluded.username, ciphertext = excluded.ciphertext, updated_at =
-                clock_timestamp()
+            INSERT INTO m2m.carrier_credential (service_provider_id, tenant_id, username, ciphertext, reference)
+            VALUES (:provider, :tenant, :username, :ciphertext, :reference) ON CONFLICT (service_provider_id)
+            DO UPDATE SET username = excluded.username, ciphertext = excluded.ciphertext,
+                reference = excluded.reference, updated_at = clock_timestamp()
             """
         ),
-        {"provider": provider.id, "tenant": provider.tenant_id, "username": username, "ciphertext": ciphertext},
+        {
+            "provider": provider.id,
+            "tenant": provider.tenant_id,
+            "username": username,
+            "ciphertext": None if isinstance(api_key, SecretReference) else api_key,
+            "reference": str(api_key) if isinstance(api_key, SecretReference) else None,
+        },
     )
 
 
-def find_credential(connection: Connection, provider_id: int) -> tuple[str, bytes] | None:
-    """User name and sealed API key of a service provider, or None."""
+def find_credential(connection: Connection, provider_id: int) -> tuple[str, bytes | SecretReference] | None:
+    """A service provider's API user and its key, sealed or where it is kept; None without one."""
     row = connection.execute(
-        text("SELECT username, ciphertext FROM m2m.carrier_credential WHERE service_provider_id = :provider"),
+        text(
+            "SELECT username, ciphertext, reference FROM m2m.carrier_credential WHERE service_provider_id = :provider"
+        ),
         {"provider": provider_id},
     ).first()
-    return (row.username, bytes(row.ciphertext)) if row else None
+    if row is None:
+        return None
+    return row.username, SecretReference.parse(row.reference) if row.reference else bytes(row.ciphertext)
 
 
 def find_username(connection: Connection, provider_id: int) -> str | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fastapi import Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from m2m_pipeline.domain.iccid import without_iccids
 from m2m_pipeline.domain.reasons import ReasonCode
 
 MEDIA_TYPE = "application/problem+json"
@@ -81,7 +82,7 @@ class ErrorItem(BaseModel):
     pointer: str | None = Field(description="Where in the JSON body (RFC 6901); null for a file or a parameter")
     row: int | None = Field(description="Which row, counted from 1, a file's header not counted")
     field: str | None
-    value: str | None = Field(description="What was sent there, cut after 60 characters")
+    value: str | None = Field(description="What was sent there, cut after 60 characters; an ICCID is shortened")
     code: ReasonCode
     reason: str = Field(description="What the code means")
     message: str
@@ -128,16 +129,16 @@ class ProblemError(Exception):
 def problem_response(
     slug: str, detail: str, errors: tuple[ErrorItem, ...] = (), headers: Mapping[str, str] | None = None
 ) -> Response:
-    """The answer for a kind of problem."""
+    """The answer for a kind of problem; ICCIDs are shortened, whoever worded it."""
     kind = KINDS[slug]
     document = ProblemDocument(
         type=TYPE_PREFIX + slug,
         title=kind.title,
         status=kind.status,
-        detail=detail,
+        detail=without_iccids(detail),
         retry_helps=kind.retry_helps,
         next_step=kind.next_step,
-        errors=errors,
+        errors=tuple(_shortened(one) for one in errors),
     )
     told = dict(headers or {})
     if kind.retry_after is not None:
@@ -145,3 +146,8 @@ def problem_response(
     if kind.status == KINDS["not-signed-in"].status:
         told.setdefault("WWW-Authenticate", "Bearer")
     return Response(document.model_dump_json(), kind.status, told, MEDIA_TYPE)
+
+
+def _shortened(item: ErrorItem) -> ErrorItem:
+    value = None if item.value is None else without_iccids(item.value)
+    return item.model_copy(update={"message": without_iccids(item.message), "value": value})

@@ -11,6 +11,17 @@ TENANT = "acme"
 CANARY = "canary-5ecret"
 """In the API key of every account, so that it can be looked for everywhere."""
 
+SECRETS = {
+    "M2M_OIDC_CLIENT_SECRET": f"{CANARY}-issuer",
+    "M2M_SMTP_PASSWORD": f"{CANARY}-mail",
+    "M2M_METRICS_TOKEN": f"{CANARY}-metrics",
+    "M2M_AUDIT_SIGNING_KEY": CANARY.encode().hex().ljust(64, "7"),
+}
+"""Settings of the services."""
+
+NOBODY_LISTENS = "127.0.0.1:1"
+"""Where webhooks may be, and where the issuer of tokens should be."""
+
 ACCOUNTS, DEVICES_EACH = 40, 12
 BARRED = "barred"
 """An API user who may not call from this machine."""

@@ -80,3 +80,35 @@ def test_without_an_encryption_key_nothing_is_stored(m2m: Shell, world: World) -
     assert "M2M_ENCRYPTION_KEYS" in ended.err
     assert "secret-9" not in ended.err
     assert world.sql("SELECT username FROM m2m.carrier_credential") == [(USERNAME,)]
+
+
+def test_a_key_in_a_secret_store_is_named_and_shown_by_its_reference(m2m: Shell) -> None:
+    reference = "aws-sm:prod/att#api_key"
+    assert m2m("provider", "set", PROVIDER, "--username", USERNAME, "--api-key-ref", reference, *OURS).status == 0
+
+    (provider,) = json.loads(m2m("provider", "list", "--json", *OURS).out)
+    assert provider["credential"] == reference
+    assert f"API key     {reference}" in m2m("provider", "list", *OURS).out
+
+
+def test_a_key_where_its_reference_should_be_is_refused_without_repeating_it(m2m: Shell, world: World) -> None:
+    ended = m2m("provider", "set", PROVIDER, "--username", USERNAME, "--api-key-ref", "s3cret-key", *OURS)
+    assert (ended.status, ended.out) == (2, "")
+    assert "aws-sm:NAME-OR-ARN" in ended.err
+    assert "s3cret-key" not in ended.err
+    assert world.sql("SELECT reference FROM m2m.carrier_credential") == [(None,)]
+
+
+def test_a_secret_store_that_does_not_answer_is_told_and_a_retry_helps(m2m: Shell) -> None:
+    away = m2m.with_(
+        M2M_SECRETS_MANAGER_REGION="eu-west-1",
+        M2M_SECRETS_MANAGER_ENDPOINT_URL="http://127.0.0.1:1",
+        AWS_ACCESS_KEY_ID="id",
+        AWS_SECRET_ACCESS_KEY="s3cret-key",
+    )
+    away("provider", "set", PROVIDER, "--username", USERNAME, "--api-key-ref", "aws-sm:prod/att", *OURS)
+    ended = away("devices", "sync", "--provider", PROVIDER, *OURS)
+    assert (ended.status, ended.out) == (3, "")
+    assert "Trying again may help." in ended.err
+    assert "s3cret-key" not in ended.err
+    assert "Traceback" not in ended.err

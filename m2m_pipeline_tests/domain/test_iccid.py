@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from m2m_pipeline.domain.iccid import iccid_problem
+from m2m_pipeline.domain.iccid import iccid_problem, shortened, without_iccids
 
 ICCID = "8988216716970000001"
 
@@ -52,3 +52,14 @@ def test_no_text_breaks_the_rule(text: str) -> None:
     assert (problem is None) == (text.isascii() and text.isdigit() and 18 <= len(text) <= 22)
     if problem:
         assert len(problem.message) < 200
+
+
+def test_a_message_calls_an_iccid_by_its_ends() -> None:
+    assert shortened(ICCID) == "8988…0001"
+    assert shortened("12") == "12"
+    assert without_iccids(f'"{ICCID}", /devices/{ICCID}/history.') == '"8988…0001", /devices/8988…0001/history.'
+
+
+@pytest.mark.parametrize("prose", ["bulk change 17", "2026-01-01T00:00:00", "1" * 17, "a" + "1" * 19, "1" * 23])
+def test_what_is_no_iccid_is_left_in_the_prose(prose: str) -> None:
+    assert without_iccids(prose) == prose

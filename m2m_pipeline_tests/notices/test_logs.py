@@ -67,3 +67,14 @@ def test_an_exceptions_words_are_searched_too(capsys: pytest.CaptureFixture[str]
     told = capsys.readouterr().err
     assert "ValueError" in told
     assert CANARY not in told
+
+
+def test_what_is_nested_is_searched_and_an_iccid_is_shortened(capsys: pytest.CaptureFixture[str]) -> None:
+    configure("json")
+    headers = {"call": [f"Authorization: Basic {CANARY}", ("GET /devices/8988216716970000001",)]}
+    with bound_contextvars(request=headers):
+        logging.getLogger("m2m_pipeline.somewhere").warning("no answer for 8988216716970000001")
+
+    told = json.loads(capsys.readouterr().err)
+    assert told["event"] == "no answer for 8988…0001"
+    assert told["request"] == {"call": ["Authorization: [hidden]", ["GET /devices/8988…0001"]]}

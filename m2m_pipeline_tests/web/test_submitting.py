@@ -170,3 +170,24 @@ def test_refused_devices_of_an_ended_change_are_tried_again(door: Door) -> None:
         door.world.run(change)
     again = door.as_().post(f"{CHANGES}/{change}/retry")
     assert (again.status_code, again.json()["status"], again.json()["pending"]) == (202, "QUEUED", 3)
+
+
+def test_a_problem_names_no_iccid_whole_and_says_by_row_and_pointer_which_it_is(door: Door) -> None:
+    known, held = door.world.iccids[:2]
+    door.world.submit([held])
+    stranger, rounded, spoilt = "8988216716970099999", "8988216716971230000", f"{known}F"
+    devices = [known, known, held, stranger, rounded, spoilt]
+    answer = door.as_().post(CHANGES, json=door.request(devices=devices))
+    client = door.as_(Role.VIEWER)
+    lost = [client.get(f"/api/v1/devices/{stranger}/history"), client.get(f"/api/v1/{known}/none")]
+
+    errors = {error["row"]: error for error in answer.json()["errors"]}
+    assert [errors[row]["code"] for row in sorted(errors)] == [
+        *("DUPLICATE", "OPEN_CHANGE", "NOT_IN_INVENTORY", "ICCID_SPREADSHEET_DAMAGE", "ICCID_MALFORMED")
+    ]
+    assert errors[4]["pointer"] == "/devices/3"
+    assert errors[4]["value"] == "8988…9999"
+    assert errors[4]["message"].startswith("8988…9999 is not")
+    assert [one.status_code for one in lost] == [404, 404]
+    told = " ".join(one.text for one in [answer, *lost])
+    assert not [iccid for iccid in devices if iccid in told]

@@ -3,13 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 
-from m2m_pipeline.domain.accounts import Credential, ServiceProvider
+from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.outcome import Unreachable
 from m2m_pipeline.domain.reasons import REASONS, ReasonCode
 from m2m_pipeline.services.paced import PacedCarrier
-from m2m_pipeline.storage import accounts
-from m2m_pipeline.storage.database import Database
-from m2m_pipeline.storage.vault import CredentialUnreadableError, Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +20,6 @@ class Denied:
         reason = REASONS[self.reason]
         verdict = "Trying again may help." if reason.retry_helps else "Trying again does not help."
         return f"{self.message} {verdict} {reason.next_step}"
-
-
-def load_credential(database: Database, vault: Vault, provider: ServiceProvider) -> Credential | Denied:
-    """The provider's credential in clear, or why there is none."""
-    with database.begin() as tx:
-        stored = accounts.find_credential(tx, provider.id)
-    if stored is None:
-        return Denied(ReasonCode.CREDENTIAL_MISSING, f'Service provider "{provider.name}" has no credential.')
-    try:
-        return Credential(stored[0], vault.open(provider.id, stored[1]))
-    except CredentialUnreadableError:
-        message = f'The credential of "{provider.name}" cannot be decrypted with the keys that are set.'
-        return Denied(ReasonCode.CREDENTIAL_UNREADABLE, message)
 
 
 def writes_denied(provider: ServiceProvider) -> Denied | None:

@@ -24,6 +24,9 @@ from m2m_pipeline.services.validation import request_problems
 from m2m_pipeline.storage import accounts, audit, bulk_changes, details, device_changes, leases, overlaps
 from m2m_pipeline.storage.database import Database, retrying_transient
 
+_AWAY = {ReasonCode.CARRIER_UNREACHABLE, ReasonCode.CREDENTIAL_STORE_UNREACHABLE}
+"""Nobody has kept us out: no matter of security."""
+
 
 class AccessDeniedError(Exception):
     """The carrier account does not let us in: the bulk change has ended, and this attempt has touched no device."""
@@ -104,7 +107,7 @@ class Execution:
         if denied is None:
             return
         with self._database.fenced(attempt) as tx:
-            if denied.reason is not ReasonCode.CARRIER_UNREACHABLE:
+            if denied.reason not in _AWAY:
                 audit.write_kept_out(tx, attempt, denied.reason, denied.message)
             bulk_changes.stop(tx, attempt, denied.reason, denied.message)
         # What an earlier attempt has changed and confirmed is AMOP's to know, whatever the carrier says now.

@@ -1,5 +1,6 @@
 """Opens sessions with carrier accounts, and keeps those that last over several steps of a run."""
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 
@@ -7,13 +8,14 @@ from m2m_pipeline.domain.accounts import Credential, ServiceProvider
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.domain.change import BulkChange
-from m2m_pipeline.services.execution.access import Denied, load_credential, probe
+from m2m_pipeline.services.credentials import Credentials
+from m2m_pipeline.services.execution.access import Denied, probe
 from m2m_pipeline.services.execution.lease import Lease
 from m2m_pipeline.services.execution.pipeline import Pipeline
+from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.session import Patience, Session
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.storage.database import Database
-from m2m_pipeline.storage.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +29,11 @@ class ExecutionSettings:
 class Sessions:
     """The sessions of this process."""
 
-    def __init__(self, database: Database, vault: Vault, door: CarrierDoor, settings: ExecutionSettings) -> None:
+    def __init__(
+        self, database: Database, credentials: Credentials, door: CarrierDoor, settings: ExecutionSettings
+    ) -> None:
         self._database = database
-        self._vault = vault
+        self._credentials = credentials
         self._door = door
         self._settings = settings
         self._pipelines: dict[str, Pipeline] = {}  # by the owner of the attempt
@@ -46,7 +50,7 @@ class Sessions:
 
     def credential(self, provider: ServiceProvider) -> Credential | Denied:
         """The provider's credential in clear, or why there is none."""
-        return load_credential(self._database, self._vault, provider)
+        return self._credentials.load(provider)
 
     def open(
         self,
@@ -64,7 +68,7 @@ class Sessions:
 
     async def probe(self, attempt: Attempt, provider: ServiceProvider) -> Denied | None:
         """Whether the account lets the attempt in: None if it does."""
-        credential = self.credential(provider)
+        credential = await self._credential(attempt, provider)
         if isinstance(credential, Denied):
             return credential
         session = self.open(attempt, provider, credential)
@@ -77,13 +81,18 @@ class Sessions:
     def pipeline(self, attempt: Attempt, provider: ServiceProvider, change: BulkChange) -> Pipeline | Denied:
         """The attempt's work at the carrier, begun or as it stands; why there is none where there is no credential."""
         if attempt.owner not in self._pipelines:
-            credential = self.credential(provider)
+            credential = run(self._credential(attempt, provider))
             if isinstance(credential, Denied):
                 return credential
             stopped = change.reason is not None
             opening = partial(self.open, attempt, provider, credential, change.priority, stopped=stopped)
             self._pipelines[attempt.owner] = Pipeline(opening, provider.verify)
         return self._pipelines[attempt.owner]
+
+    async def _credential(self, attempt: Attempt, provider: ServiceProvider) -> Credential | Denied:
+        """As `credential`; a secret store that takes its time does not cost the attempt its lease."""
+        async with Lease(self._database, attempt, self._settings.lease_seconds).kept():
+            return await asyncio.to_thread(self.credential, provider)
 
     def end(self, owner: str) -> None:
         """End what an attempt has under way: its calls are waited for, for a while, and what is known is committed."""

@@ -54,14 +54,18 @@ class ServiceProvider(Base):
 
 
 class CarrierCredential(Base):
-    """The user name and the encrypted API key of a service provider."""
+    """The API user of a service provider, and its key: encrypted, or a reference to where it is kept."""
 
     __tablename__ = "carrier_credential"
-    __table_args__ = (within_tenant("service_provider_id", "service_provider"),)
+    __table_args__ = (
+        within_tenant("service_provider_id", "service_provider"),
+        CheckConstraint("num_nonnulls(ciphertext, reference) = 1", "one_key"),
+    )
     service_provider_id: Mapped[int] = mapped_column(primary_key=True)
     tenant_id: Mapped[int]
     username: Mapped[str]
-    ciphertext: Mapped[bytes]
+    ciphertext: Mapped[bytes | None]
+    reference: Mapped[str | None]
     updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 

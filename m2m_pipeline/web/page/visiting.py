@@ -1,7 +1,8 @@
 """Who looks at the page, by their session cookie, and whether what they send comes from our own forms."""
 
 import hmac
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Annotated, cast
@@ -110,7 +111,7 @@ Retrier = Annotated[Visitor, Depends(Allowed(Permission.RETRY_CHANGES))]
 Anybody = Annotated[Visitor, Depends(visitor)]
 
 
-async def foreign_form(request: Request) -> AsyncIterator[FormData]:
+async def foreign_form(request: Request) -> AsyncGenerator[FormData]:
     """The fields, and at most one file, that somebody sent from our own page who need not be signed in.
 
     Raises:
@@ -134,12 +135,16 @@ async def own_form(request: Request) -> AsyncIterator[FormData]:
 
     """
     known = cast("Visitor | None", getattr(request.state, "visitor", None))
-    async for form in foreign_form(request):
-        given = form.get("form_token")
-        expected = known.form_token if known else ""
-        if not expected or not isinstance(given, str) or not hmac.compare_digest(given.encode(), expected.encode()):
-            raise ProblemError("permission-denied", "The form is not one of yours. Open its page again, and repeat it.")
-        yield form
+    # Left half way, a generator inside another one is closed by the garbage collector, and its file with it.
+    async with aclosing(foreign_form(request)) as forms:
+        async for form in forms:
+            given = form.get("form_token")
+            expected = known.form_token if known else ""
+            if not expected or not isinstance(given, str) or not hmac.compare_digest(given.encode(), expected.encode()):
+                raise ProblemError(
+                    "permission-denied", "The form is not one of yours. Open its page again, and repeat it."
+                )
+            yield form
 
 
 OwnForm = Annotated[FormData, Depends(own_form)]

@@ -6,8 +6,8 @@ Recording 100,000 rows is mostly looking up keys and writing indexes.
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
