@@ -22,7 +22,7 @@ from m2m_pipeline.local.postgres import EmbeddedPostgres
 from m2m_pipeline.local.processes import ChildProcess, Supervisor
 from m2m_pipeline.local.readiness import missing_at_daemon, missing_at_server
 from m2m_pipeline.local.signals import StopRequested, StopSignals
-from m2m_pipeline.local.state import Addresses, RunningServices, encryption_keys, exclusive
+from m2m_pipeline.local.state import Addresses, RunningServices, development_digests, encryption_keys, exclusive
 
 _READY_SECONDS = 180.0
 _LOOK_SECONDS = 0.2
@@ -111,6 +111,7 @@ class _Start:
             "M2M_DATABASE_URL": databases.business,
             "M2M_DAGSTER_DATABASE_URL": databases.dagster,
             "M2M_ENCRYPTION_KEYS": encryption_keys(self._state),
+            **development_digests(self._state),
             "DAGSTER_HOME": str(self._home),
             "DAGSTER_DISABLE_TELEMETRY": "1",
         }
