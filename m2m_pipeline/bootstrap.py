@@ -34,6 +34,7 @@ from m2m_pipeline.services.execution.sessions import ExecutionSettings, Sessions
 from m2m_pipeline.services.identity import Identity
 from m2m_pipeline.services.inbox import Inbox
 from m2m_pipeline.services.intake import Intake
+from m2m_pipeline.services.links import Links
 from m2m_pipeline.services.monitoring import Monitoring
 from m2m_pipeline.services.outbox import Outbox
 from m2m_pipeline.services.paced import CarrierDoor
@@ -102,6 +103,7 @@ class Application:
     monitoring: Monitoring
     page_sessions: PageSessions
     drafts: Drafts
+    links: Links
 
     def desk(self, tenant_id: int) -> Desk:
         """The services for one tenant, behind the wall."""
@@ -178,6 +180,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         auditing=auditing,
         page_sessions=PageSessions(database),
         drafts=Drafts(database),
+        links=Links(settings.public_url, settings.dagster_url),
         retention=Retention(database, record_days=settings.retention_record_days, run_days=settings.retention_run_days),
     )
 

@@ -96,7 +96,10 @@ class _Life:
             execution.write_audit(batch, owner)
         document = execution.finalize(bulk_change_id, owner)
         details = self._services.statistics.change(bulk_change_id)
-        for event in (materialization(document, details), audit_materialization(document, details)):
+        for event in (
+            materialization(document, self._services.links, details),
+            audit_materialization(document, details),
+        ):
             self._instance.report_runless_asset_event(event)
 
     def _drift(self, member: Member) -> None:

@@ -22,7 +22,7 @@ from m2m_pipeline.local.postgres import EmbeddedPostgres
 from m2m_pipeline.local.processes import ChildProcess, Supervisor
 from m2m_pipeline.local.readiness import missing_at_daemon, missing_at_server
 from m2m_pipeline.local.signals import StopRequested, StopSignals
-from m2m_pipeline.local.state import Addresses, RunningServices, encryption_keys, exclusive
+from m2m_pipeline.local.state import Addresses, RunningServices, development_digests, encryption_keys, exclusive
 
 _READY_SECONDS = 180.0
 _LOOK_SECONDS = 0.2
@@ -111,16 +111,25 @@ class _Start:
             "M2M_DATABASE_URL": databases.business,
             "M2M_DAGSTER_DATABASE_URL": databases.dagster,
             "M2M_ENCRYPTION_KEYS": encryption_keys(self._state),
+            **development_digests(self._state),
             "DAGSTER_HOME": str(self._home),
             "DAGSTER_DISABLE_TELEMETRY": "1",
         }
-        dagster_url = self._start_webserver(environment)
+        dagster_port = free_port(str(self._state))  # a bookmark in the browser holds
+        api_port = free_port(f"{self._state} api")
+        # What Dagster shows links there. Not published: `m2m serve` at another port would refuse its own page's forms.
+        linked = {
+            **environment,
+            "M2M_PUBLIC_URL": f"http://{LOOPBACK}:{api_port}",
+            "M2M_DAGSTER_URL": f"http://{LOOPBACK}:{dagster_port}",
+        }
+        dagster_url = self._start_webserver(linked, dagster_port)
         from m2m_pipeline.storage.migrate import upgrade  # noqa: PLC0415 - in the time that the webserver needs
 
         upgrade(databases.business)
         # Whoever is on this machine may read the state directory, too: signing in would guard nothing.
-        api_url = self._start_api({"M2M_DEV_SIGN_IN": "true", **environment, "M2M_DAGSTER_URL": dagster_url})
-        self._start_daemon(environment, dagster_url)
+        api_url = self._start_api({"M2M_DEV_SIGN_IN": "true", **environment, "M2M_DAGSTER_URL": dagster_url}, api_port)
+        self._start_daemon(linked, dagster_url)
         self._await_readiness()
         addresses = Addresses(databases.business, dagster_url, api_url, simulator_url)
         return RunningServices(os.getpid(), addresses, environment)
@@ -143,8 +152,7 @@ class _Start:
         self._questions["simulator"] = lambda: missing_at_server(self._client, process, url)
         return str(url)
 
-    def _start_webserver(self, environment: dict[str, str]) -> str:
-        port = free_port(str(self._state))  # a bookmark in the browser holds
+    def _start_webserver(self, environment: dict[str, str], port: int) -> str:
         module = ["dagster_webserver", "-h", LOOPBACK, "-p", str(port), "-w", str(self._workspace)]
         process = self._start_module("dagster-webserver", module, environment)
         url = httpx.URL(scheme="http", host=LOOPBACK, port=port)
@@ -153,8 +161,7 @@ class _Start:
         )
         return str(url)
 
-    def _start_api(self, environment: dict[str, str]) -> str:
-        port = free_port(f"{self._state} api")
+    def _start_api(self, environment: dict[str, str], port: int) -> str:
         module = ["m2m_pipeline.cli", "serve", "--host", LOOPBACK, "--port", str(port)]
         process = self._start_module("api", module, environment)
         url = httpx.URL(scheme="http", host=LOOPBACK, port=port)

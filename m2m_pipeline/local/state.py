@@ -4,7 +4,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TypedDict, cast
 from cryptography.fernet import Fernet
 
 from m2m_pipeline.local.errors import LocalServiceError
+from m2m_pipeline.services.audit.signing import generate
 from m2m_pipeline.settings import SERVICES_FILE
 
 _LOCK_FILE = "lock"
@@ -118,9 +119,27 @@ def encryption_keys(state_dir: Path) -> str:
     """Return M2M_ENCRYPTION_KEYS, or else the key of this state directory, generated at the first call."""
     if given := os.environ.get("M2M_ENCRYPTION_KEYS"):
         return given
-    file = state_dir / "encryption.key"
+    return _kept(state_dir / "encryption.key", lambda: Fernet.generate_key().decode("ascii"))
+
+
+def development_digests(state_dir: Path) -> dict[str, str]:
+    """Return the settings with which audit digests are signed and kept in this state directory: for development.
+
+    They prove nothing against whoever owns the directory, who has the log, the digests and the key, all three. Nothing
+    where the environment names a target, a key or a database of its own: what is signed there is the operator's.
+    """
+    if any(os.environ.get(f"M2M_{name}") for name in ("AUDIT_DIGEST_TARGET", "AUDIT_SIGNING_KEY", "DATABASE_URL")):
+        return {}
+    return {
+        "M2M_AUDIT_DIGEST_TARGET": str(state_dir / "audit-digests"),
+        "M2M_AUDIT_SIGNING_KEY": _kept(state_dir / "audit-signing.key", lambda: generate()[0]),
+    }
+
+
+def _kept(file: Path, make: Callable[[], str]) -> str:
+    """The secret in a file, made at the first call."""
     if not file.exists():
-        _write_private(file.with_suffix(".new"), Fernet.generate_key().decode("ascii"))
+        _write_private(file.with_suffix(".new"), make())
         file.with_suffix(".new").rename(file)
     return file.read_text(encoding="ascii").strip()
 

@@ -12,6 +12,7 @@ from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.orchestration.catalog import audit_trail, bulk_change_partitions, bulk_changes
 from m2m_pipeline.orchestration.plots import change_plot
 from m2m_pipeline.orchestration.tables import table
+from m2m_pipeline.services.links import Links
 from m2m_pipeline.services.reporting import ReasonCount, ResultDocument
 from m2m_pipeline.services.statistics import ChangeDetails
 
@@ -26,13 +27,15 @@ _ENDINGS = (
 )
 
 
-def materialization(document: ResultDocument, details: ChangeDetails | None = None) -> dg.AssetMaterialization:
+def materialization(
+    document: ResultDocument, links: Links, details: ChangeDetails | None = None
+) -> dg.AssetMaterialization:
     """The end of a bulk change; with its `details` where it ends in a run, whose worker is measured then."""
     return dg.AssetMaterialization(
         asset_key=bulk_changes.key,
         partition=str(document.id),
         description=headline(document),
-        metadata={**metadata(document), **(_details(document, details) | _worker() if details else {})},
+        metadata={**metadata(document, links), **(_details(document, details) | _worker() if details else {})},
     )
 
 
@@ -56,7 +59,7 @@ def headline(document: ResultDocument) -> str:
     return ", ".join([f"{document.status}: {done}", *(f"{counts[s]} {s.lower()}" for s in rest if counts.get(s))])
 
 
-def metadata(document: ResultDocument) -> Mapping[str, dg.MetadataValue]:
+def metadata(document: ResultDocument, links: Links) -> Mapping[str, dg.MetadataValue]:
     """Numbers are given one by one, so that Dagster plots them over the partitions."""
     timings = document.timings
     values: dict[str, dg.MetadataValue] = {
@@ -68,7 +71,7 @@ def metadata(document: ResultDocument) -> Mapping[str, dg.MetadataValue]:
         **{f"devices {one.lower()}": dg.MetadataValue.int(document.counts.get(one, 0)) for one in _ENDINGS},
         "carrier calls": dg.MetadataValue.int(document.carrier_calls),
         "not changed, by reason": _reasons([*document.failures, *document.skipped]),
-        "each device": dg.MetadataValue.md(f"`m2m result {document.id} --format csv` has a row for each."),
+        **_whereabouts(document, links),
     }
     if document.message:
         values["reason"] = dg.MetadataValue.text(document.message)
@@ -79,6 +82,13 @@ def metadata(document: ResultDocument) -> Mapping[str, dg.MetadataValue]:
         values["devices a second"] = dg.MetadataValue.float(round(document.total / timings.processing_seconds, 3))
         values["calls a second"] = dg.MetadataValue.float(round(document.carrier_calls / timings.processing_seconds, 3))
     return values
+
+
+def _whereabouts(document: ResultDocument, links: Links) -> dict[str, dg.MetadataValue]:
+    found = links.of_change(document.id)
+    if links.public_url:
+        return {name: dg.MetadataValue.url(address) for name, address in found.items()}
+    return {"each device": dg.MetadataValue.md(f"`m2m result {document.id} --format csv` has a row for each.")}
 
 
 def _details(document: ResultDocument, details: ChangeDetails) -> dict[str, dg.MetadataValue]:

@@ -15,6 +15,7 @@ from m2m_pipeline.services.reporting import ResultDocument
 ASSETS: Mapping[Check, dg.AssetKey] = {
     Check.COUNTS_BALANCE: bulk_changes.key,
     Check.NO_DEVICE_OPEN: bulk_changes.key,
+    Check.NO_DEVICE_REFUSED: bulk_changes.key,
     Check.AUDIT_COMPLETE: audit_trail.key,
     Check.CHAIN_VERIFIES: audit_trail.key,
     Check.AMOP_EQUALS_CARRIER: rate_plan_drift.key,
@@ -27,18 +28,21 @@ ASSETS: Mapping[Check, dg.AssetKey] = {
 
 @dg.multi_asset_check(
     name="hold_promises_against_the_rows",
+    can_subset=True,
     specs=[
         dg.AssetCheckSpec(check.value, asset=ASSETS[check], description=f"{promise.title} If not: {promise.next_step}")
         for check, promise in PROMISES.items()
     ],
 )
-def promises(platform: Platform) -> Iterator[dg.AssetCheckResult]:
-    """Hold every promise against everything that ended lately."""
-    for verdict in platform.services.checks.all():
+def promises(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
+    """Hold promises against everything that ended lately: those that are chosen, which may be a single one."""
+    chosen = [Check(key.name) for key in context.selected_asset_check_keys]
+    for verdict in platform.services.checks.of_everything(chosen):
         yield dg.AssetCheckResult(
             asset_key=ASSETS[verdict.check],
             check_name=verdict.check.value,
             passed=verdict.holds,
+            severity=_severity(verdict),
             description=_words(verdict),
             metadata={"rows": _rows(verdict)},
         )
@@ -66,18 +70,23 @@ def check_schedule(cron: str) -> dg.ScheduleDefinition:
 def show_end(context: dg.OpExecutionContext, platform: Platform, document: ResultDocument) -> None:
     """Tell the catalog of the end of a bulk change: what it came to, its audit, and whether the promises hold."""
     details = platform.services.statistics.change(document.id)
-    context.log_event(materialization(document, details))
+    context.log_event(materialization(document, platform.services.links, details))
     context.log_event(audit_materialization(document, details))
     for verdict in platform.services.checks.of_change(document.id):
         evaluation = dg.AssetCheckEvaluation(
             asset_key=ASSETS[verdict.check],
             check_name=verdict.check.value,
             passed=verdict.holds,
+            severity=_severity(verdict),
             description=f"Bulk change {document.id}: {_words(verdict)}",
             metadata={"rows": _rows(verdict)},
             partition=str(document.id),
         )
         context.log_event(evaluation)  # pyright: ignore[reportArgumentType] -- taken, though not in the type
+
+
+def _severity(verdict: Verdict) -> dg.AssetCheckSeverity:
+    return dg.AssetCheckSeverity.WARN if PROMISES[verdict.check].only_warns else dg.AssetCheckSeverity.ERROR
 
 
 def _words(verdict: Verdict) -> str:

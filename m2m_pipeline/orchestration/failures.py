@@ -56,5 +56,6 @@ def ending_in_the_catalog(
             yield execution
     except dg.Failure as failure:
         if isinstance(failure.__cause__, AccessDeniedError | RequestRejectedError):
-            context.log_event(materialization(platform.services.execution.document(bulk_change_id)))
+            document = platform.services.execution.document(bulk_change_id)
+            context.log_event(materialization(document, platform.services.links))
         raise

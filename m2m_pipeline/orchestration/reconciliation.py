@@ -17,6 +17,7 @@ from m2m_pipeline.orchestration.plots import trend_plot
 from m2m_pipeline.orchestration.tables import table
 from m2m_pipeline.orchestration.upkeep import UPKEEP
 from m2m_pipeline.services.drift.drifting import Found
+from m2m_pipeline.services.links import Links
 from m2m_pipeline.services.reconciliation import Reconciled
 from m2m_pipeline.services.statistics import DriftTables
 
@@ -43,7 +44,7 @@ def reconcile(
     """Settle the devices whose outcome is unknown, then find where AMOP and the carrier differ. Nothing is sent."""
     provider = _provider(context, platform)
     settled = platform.services.reconciliation.settle(provider)
-    _show_settled(context, settled)
+    _show_settled(context, settled, platform.services.links)
     found = platform.services.drifting.find(provider, full=config.full)
     if found.summary is None:
         context.log.info(redacted(str(found.stopped)))
@@ -52,7 +53,10 @@ def reconcile(
         raise dg.Failure(description=found.stopped, allow_retries=False)
     yield dg.MaterializeResult(asset_key=carrier_state.key, metadata=_list_metadata(found.summary))
     tables = platform.services.statistics.drift(provider)
-    yield dg.MaterializeResult(asset_key=rate_plan_drift.key, metadata=_drift_metadata(found, settled, tables))
+    yield dg.MaterializeResult(
+        asset_key=rate_plan_drift.key,
+        metadata={**_drift_metadata(found, settled, tables), **_proposed(found, platform.services.links)},
+    )
 
 
 @dg.asset(
@@ -139,9 +143,9 @@ def _provider(context: dg.AssetExecutionContext, platform: Platform) -> ServiceP
     return known[context.partition_key]
 
 
-def _show_settled(context: dg.AssetExecutionContext, settled: Reconciled) -> None:
+def _show_settled(context: dg.AssetExecutionContext, settled: Reconciled, links: Links) -> None:
     for document in settled.bulk_changes:
-        context.log_event(materialization(document))
+        context.log_event(materialization(document, links))
         context.log.info("Bulk change %d: %s", document.id, redacted(headline(document)))
     context.log.info(
         "%s: %d devices settled, %d still unknown.", redacted(settled.provider), settled.settled, settled.unknown
@@ -157,6 +161,12 @@ def _list_metadata(summary: PassSummary) -> dict[str, dg.MetadataValue]:
         "carrier calls": dg.MetadataValue.int(summary.carrier_calls),
         "seconds, interruptions included": dg.MetadataValue.float(seconds),
     }
+
+
+def _proposed(found: Found, links: Links) -> dict[str, dg.MetadataValue]:
+    # One for each: only a value of its own is a link that can be pressed.
+    pages = {one: links.of_change(one).get("page") for one in found.repaired.proposed}
+    return {f"to be confirmed: change {one}": dg.MetadataValue.url(page) for one, page in pages.items() if page}
 
 
 def _drift_metadata(found: Found, settled: Reconciled, tables: DriftTables) -> dict[str, dg.MetadataValue]:

@@ -38,7 +38,7 @@ def sweep_sensor(interval_seconds: int) -> dg.SensorDefinition:
             context.log.info(redacted(line))
         return dg.SensorResult(
             skip_reason=" ".join(told) or "Nothing was abandoned.",
-            asset_events=[materialization(one.document) for one in swept if one.document],
+            asset_events=[materialization(one.document, services.links) for one in swept if one.document],
         )
 
     return sweep_abandoned_attempts

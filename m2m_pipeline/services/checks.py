@@ -1,6 +1,6 @@
 """Promises that are held against the rows: which there are, what breaks them, and what to do then."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -18,6 +18,7 @@ class Check(StrEnum):
 
     COUNTS_BALANCE = "counts_balance"
     NO_DEVICE_OPEN = "no_device_open_after_the_end"
+    NO_DEVICE_REFUSED = "no_refused_device_left"
     AUDIT_COMPLETE = "audit_entries_complete"
     CHAIN_VERIFIES = "audit_chain_verifies"
     AMOP_EQUALS_CARRIER = "amop_equals_the_carrier"
@@ -31,13 +32,14 @@ class Check(StrEnum):
 class Promise:
     """What holds (`title`), the rows that break it, and what to do about them.
 
-    `of_a_change`: it can be told at the end of each bulk change.
+    `of_a_change`: it can be told at the end of each bulk change. `only_warns`: not ours to keep, so a warning.
     """
 
     title: str
     broken: Question | None  # None: the audit log's own proof
     next_step: str
     of_a_change: bool = False
+    only_warns: bool = False
 
 
 PROMISES: Mapping[Check, Promise] = {
@@ -52,6 +54,13 @@ PROMISES: Mapping[Check, Promise] = {
         checks.open_after_the_end,
         "`m2m reconcile --provider NAME` settles what the carrier can tell; then `m2m retry ID` for what is refused.",
         of_a_change=True,
+    ),
+    Check.NO_DEVICE_REFUSED: Promise(
+        "No device of an ended bulk change is left refused for a reason that another try may help.",
+        checks.left_refused,
+        "`m2m result ID` names the reasons; `m2m retry ID`, or the button on the change's page, tries them again.",
+        of_a_change=True,
+        only_warns=True,
     ),
     Check.AUDIT_COMPLETE: Promise(
         "Each device of an ended bulk change has the audit entry of its end.",
@@ -113,9 +122,9 @@ class Checks:
         self._auditing = auditing
         self._limits = limits
 
-    def all(self) -> Sequence[Verdict]:
-        """Every promise, held against everything."""
-        return [self._verdict(check, self._limits) for check in PROMISES]
+    def of_everything(self, chosen: Iterable[Check] = PROMISES) -> Sequence[Verdict]:
+        """The chosen promises, held against everything."""
+        return [self._verdict(check, self._limits) for check in chosen]
 
     def of_change(self, bulk_change_id: int) -> Sequence[Verdict]:
         """The promises that are told at the end of a bulk change, held against this one."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.drift import CAUSES
+from m2m_pipeline.domain.reasons import ROW_FAULTS
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, FINISHABLE_DEVICES
 from m2m_pipeline.storage.audit import UNTOLD
 from m2m_pipeline.storage.device_changes import DATED
@@ -57,6 +58,20 @@ def open_after_the_end(connection: Connection, scope: Scope) -> Broken:
         SELECT 'bulk change ' || b.id, count(*) || ' devices are open, the first in row ' || min(c.row_number)
         FROM m2m.bulk_change b JOIN m2m.device_change c ON c.bulk_change_id = b.id
         WHERE {_ENDED} AND NOT c.status = ANY(:finishable) GROUP BY b.id ORDER BY b.id LIMIT {MOST}
+        """,
+    )
+
+
+def left_refused(connection: Connection, scope: Scope) -> Broken:
+    """Ended bulk changes with refused devices that another try may help."""
+    return _ask(
+        connection,
+        scope,
+        f"""
+        SELECT 'bulk change ' || b.id, count(*) || ' devices were refused, the first in row ' || min(c.row_number)
+        FROM m2m.bulk_change b JOIN m2m.device_change c ON c.bulk_change_id = b.id
+        WHERE {_ENDED} AND c.status = 'REFUSED' AND c.reason <> ALL(:faults) AND b.status <> 'REJECTED'
+        GROUP BY b.id ORDER BY b.id LIMIT {MOST}
         """,
     )
 
@@ -171,6 +186,7 @@ def _ask(connection: Connection, scope: Scope, question: str) -> Broken:
             "queue_minutes": scope.queue_limit_minutes,
             "ended": sorted(ENDED_BULK_CHANGES),
             "finishable": sorted(FINISHABLE_DEVICES),
+            "faults": sorted(ROW_FAULTS),
             "drift": sorted(cause for cause, meant in CAUSES.items() if meant.is_drift),
         },
     )

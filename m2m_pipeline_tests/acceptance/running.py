@@ -23,6 +23,7 @@ SETTINGS = {
     # Whatever the time of day is: a test that wants a schedule starts its job.
     "M2M_RECONCILE_CRON": "0 0 1 1 *",
     "M2M_CHECK_CRON": "0 0 1 1 *",
+    "M2M_AUDIT_DIGEST_CRON": "0 0 1 1 *",
 }
 
 

@@ -9,7 +9,15 @@ from cryptography.fernet import Fernet
 from m2m_pipeline.local.databases import Databases, external_databases
 from m2m_pipeline.local.errors import LocalServiceError
 from m2m_pipeline.local.postgres import EmbeddedPostgres
-from m2m_pipeline.local.state import Addresses, RunningServices, encryption_keys, exclusive, running_services
+from m2m_pipeline.local.state import (
+    Addresses,
+    RunningServices,
+    development_digests,
+    encryption_keys,
+    exclusive,
+    running_services,
+)
+from m2m_pipeline.services.audit.signing import Signatures
 
 
 def test_the_operators_database_is_used_and_dagsters_made_beside_it(
@@ -51,3 +59,20 @@ def test_what_the_state_directory_keeps_is_for_its_owner_only(tmp_path: Path, mo
     assert not (state / "services.json").exists()
     monkeypatch.setenv("M2M_ENCRYPTION_KEYS", "theirs")
     assert encryption_keys(state) == "theirs"
+
+
+def test_a_local_installation_signs_with_a_key_of_its_own_and_never_what_is_the_operators(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ("M2M_DATABASE_URL", "M2M_AUDIT_DIGEST_TARGET", "M2M_AUDIT_SIGNING_KEY")
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    found = development_digests(tmp_path)
+    assert found["M2M_AUDIT_DIGEST_TARGET"] == str(tmp_path / "audit-digests")
+    assert Signatures(found["M2M_AUDIT_SIGNING_KEY"], ()).public_keys
+    assert development_digests(tmp_path) == found
+    assert stat.S_IMODE((tmp_path / "audit-signing.key").stat().st_mode) == 0o600
+    for name in names:
+        with monkeypatch.context() as theirs:
+            theirs.setenv(name, "theirs")
+            assert development_digests(tmp_path) == {}

@@ -3,6 +3,7 @@
 from base64 import b64decode
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 from xml.etree import ElementTree as ET
 
 import dagster as dg
@@ -25,6 +26,8 @@ from m2m_pipeline.services.checks import PROMISES
 from m2m_pipeline.settings import load_settings
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline.simulator.scenarios import Rule
+from m2m_pipeline_tests.page.visitors import visitor
+from m2m_pipeline_tests.web.door import open_door
 from m2m_pipeline_tests.world import NEW, OLD, PROVIDER, TENANT, THIRD, Options, World
 
 # Dagster itself hands its beta parameter on where it attaches a job to its sensor.
@@ -63,8 +66,12 @@ def words_of(plot: str) -> set[str]:
 
 
 def change(world: World, platform: Platform, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    return run_change(world.submit().bulk_change_id, platform, instance)
+
+
+def run_change(bulk_change_id: int, platform: Platform, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     return bulk_carrier_rate_plan_change.execute_in_process(
-        run_config={"ops": {"validate_request": {"config": {"bulk_change_id": world.submit().bulk_change_id}}}},
+        run_config={"ops": {"validate_request": {"config": {"bulk_change_id": bulk_change_id}}}},
         resources={"platform": platform},
         instance=instance,
     )
@@ -131,6 +138,29 @@ def test_the_end_of_a_change_shows_its_plans_times_worker_and_a_plot(
     ((entries,),) = world.sql("SELECT count(*) FROM m2m.audit_entry WHERE bulk_change_id IS NOT NULL")
     assert metadata(instance, audit_trail)["entries"] == entries
     assert not any(iccid in str(shown) for iccid in world.iccids)
+
+
+def test_the_end_of_a_change_links_to_its_page_its_results_and_its_runs_where_their_addresses_are_known(
+    world: World, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change(world, Platform(), instance)
+    named = metadata(instance, bulk_changes)["each device"]
+    with open_door(world, dev_sign_in=True) as door:
+        monkeypatch.setenv("M2M_PUBLIC_URL", door.url)
+        monkeypatch.setenv("M2M_DAGSTER_URL", "https://dagster.example.com")
+        again = world.submit(rate_plan=OLD).bulk_change_id
+        run_change(again, Platform(), instance)
+        shown = metadata(instance, bulk_changes)
+        with visitor(door.url) as operator:
+            page = operator.get(urlsplit(str(shown["page"])).path)
+            file = operator.get(urlsplit(str(shown["each device (CSV)"])).path)
+        document = door.as_().get(str(shown["result (API)"]))
+
+    assert named == "`m2m result 1 --format csv` has a row for each."
+    assert "each device" not in shown
+    assert f"Change #{again}" in page.text
+    assert file.text.count("PROCESSED") == document.json()["counts"]["PROCESSED"] == len(world.iccids)
+    assert shown["runs"] == f"https://dagster.example.com/runs?q%5B0%5D=tag%3Am2m%2Fbulk_change%3D{again}"
 
 
 def test_the_end_of_a_change_tells_which_promises_hold(

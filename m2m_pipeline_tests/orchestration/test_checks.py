@@ -23,6 +23,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "reconciliation.md"
 BREAKS: Mapping[Check, str] = {
     Check.COUNTS_BALANCE: "UPDATE m2m.bulk_change SET result = jsonb_set(result, '{counts}', '{\"PROCESSED\": 2}')",
     Check.NO_DEVICE_OPEN: "UPDATE m2m.device_change SET status = 'PENDING' WHERE row_number = 2",
+    Check.NO_DEVICE_REFUSED: "UPDATE m2m.device_change SET status = 'REFUSED', reason = 'CARRIER_REFUSED'",
     Check.AUDIT_COMPLETE: "ALTER TABLE m2m.audit_entry DISABLE TRIGGER USER; DELETE FROM m2m.audit_entry "
     "WHERE kind = 'AMOP_UPDATE' AND id %% 2 = 0",
     Check.CHAIN_VERIFIES: "ALTER TABLE m2m.audit_entry DISABLE TRIGGER USER; "
@@ -39,14 +40,14 @@ BREAKS: Mapping[Check, str] = {
 @pytest.mark.parametrize("check", Check)
 def test_a_promise_that_is_broken_fails_its_check_and_says_where_and_what_to_do(world: World, check: Check) -> None:
     world.submit_and_run()
-    sound = {verdict.check: verdict.holds for verdict in world.services.checks.all()}
+    sound = {verdict.check: verdict.holds for verdict in world.services.checks.of_everything()}
     if BREAKS[check]:
         world.sql(BREAKS[check])
     else:
         world.control.drift(world.iccids[0], Drift(rate_plan=THIRD))
         world.services.drifting.find(world.provider, full=True)
 
-    (verdict,) = [one for one in world.services.checks.all() if one.check is check]
+    (verdict,) = [one for one in world.services.checks.of_everything() if one.check is check]
 
     assert set(sound.values()) == {True}
     assert not verdict.holds
@@ -66,6 +67,33 @@ def test_the_scheduled_checks_are_shown_at_their_assets(world: World, instance: 
     assert failed.check_name == Check.BUDGET_KEPT.value
     assert PROMISES[Check.BUDGET_KEPT].next_step in str(failed.description)
     assert len(failed.metadata["rows"].value) <= MOST_TABLE_ROWS  # pyright: ignore[reportArgumentType] -- a table
+
+
+def test_a_single_check_is_run_alone(world: World, instance: dg.DagsterInstance) -> None:
+    world.submit_and_run()
+    chosen = dg.AssetCheckKey(ASSETS[Check.CHAIN_VERIFIES], Check.CHAIN_VERIFIES.value)
+    alone = dg.define_asset_job("alone", dg.AssetSelection.checks(chosen))
+    definitions = dg.Definitions.merge(build(), dg.Definitions(jobs=[alone]))
+
+    evaluations = run_job(definitions, "alone", instance).get_asset_check_evaluations()
+
+    assert [(one.asset_check_key, one.passed) for one in evaluations] == [(chosen, True)]
+
+
+def test_what_the_carrier_refused_is_a_warning_and_what_we_promise_an_error(
+    world: World, instance: dg.DagsterInstance
+) -> None:
+    world.submit_and_run()
+    world.sql(BREAKS[Check.NO_DEVICE_REFUSED])
+
+    evaluations = run_job(build(), "checks", instance).get_asset_check_evaluations()
+
+    severities = {Check(one.check_name): one.severity for one in evaluations if not one.passed}
+    assert severities == {
+        Check.NO_DEVICE_REFUSED: dg.AssetCheckSeverity.WARN,
+        Check.COUNTS_BALANCE: dg.AssetCheckSeverity.ERROR,
+        Check.AUDIT_COMPLETE: dg.AssetCheckSeverity.ERROR,
+    }
 
 
 @pytest.mark.parametrize("check", Check)

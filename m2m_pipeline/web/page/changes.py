@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from typing import Annotated
-from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
@@ -11,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from m2m_pipeline.domain.permissions import Permission
 from m2m_pipeline.domain.reasons import ROW_FAULTS
 from m2m_pipeline.domain.status import UNDER_WAY, BulkChangeStatus, DeviceStatus
+from m2m_pipeline.services.links import Links
 from m2m_pipeline.storage.listings import ChangeFilter
 from m2m_pipeline.web.identity import front_door
 from m2m_pipeline.web.page.accounts import notices
@@ -55,8 +55,8 @@ def show_change(request: Request, bulk_change_id: ChangeId, known: Looker) -> Re
     document = known.desk.reporting.document(known.tenant, bulk_change_id)
     offer = next((one for one in known.offers if one.provider.name == document.provider), None)
     observed = observed_since(document.timings.started_at, document.counts)
-    dagster = front_door(request).settings.dagster_url
-    runs = urlencode({"q[0]": f"tag:m2m/bulk_change={bulk_change_id}"})
+    settings = front_door(request).settings
+    links = Links(settings.public_url, settings.dagster_url)
     return render(
         request,
         "change.html",
@@ -67,7 +67,7 @@ def show_change(request: Request, bulk_change_id: ChangeId, known: Looker) -> Re
         can_retry=known.principal.may(Permission.RETRY_CHANGES)
         and document.status in {BulkChangeStatus.PARTIAL, BulkChangeStatus.FAILED}
         and any(one.status is DeviceStatus.REFUSED and one.reason not in ROW_FAULTS for one in document.failures),
-        runs=f"{dagster.rstrip('/')}/runs?{runs}" if dagster and document.attempt else None,
+        runs=links.runs(bulk_change_id) if document.attempt else "",
         notices=notices(known.offers),
     )
 
