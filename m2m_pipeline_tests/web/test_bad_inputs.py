@@ -50,8 +50,13 @@ def door(make_world: MakeWorld) -> Generator[Door]:
         yield opened
 
 
-def clean(answer: httpx.Response) -> None:
-    assert not [word for word in FORBIDDEN if word in answer.text], answer.text
+def told(answer: str, sent: str) -> list[str]:
+    """The words of ours in an answer; one that the client sent itself may come back to it."""
+    return [word for word in FORBIDDEN if word in answer and word not in sent]
+
+
+def clean(answer: httpx.Response, sent: str) -> None:
+    assert not told(answer.text, sent), answer.text
     if answer.status_code >= 400:
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["status"] == answer.status_code
@@ -74,7 +79,8 @@ def test_what_the_document_says_is_true_whatever_is_sent(door: Door) -> None:
                 answered.append(case.operation.path)
                 answer = case.call(base_url=door.url, headers=headers, timeout=30)
                 case.validate_response(answer, checks=CHECKS)
-                assert not [word for word in FORBIDDEN if word in answer.text], answer.text
+                sent = f"{answer.request.url} {answer.request.headers} {answer.request.body!r}"
+                assert not told(answer.text, sent), answer.text
 
             with suppress(Unsatisfiable):  # an operation that takes nothing can be asked nothing wrong
                 try_it()
@@ -93,7 +99,7 @@ def test_any_json_is_answered_with_words(door: Door) -> None:
         for address in (CHANGES, f"{CHANGES}/validate"):
             answer = door.as_().post(address, content=body, headers={"Content-Type": "application/json"})
             assert answer.status_code in KNOWN, answer.text
-            clean(answer)
+            clean(answer, body.decode())
 
     send()
 
@@ -113,6 +119,6 @@ def test_any_file_is_answered_with_words(door: Door) -> None:
             files={"file": ("sims.csv", io.BytesIO(content), "text/csv")},
         )
         assert answer.status_code in KNOWN, answer.text
-        clean(answer)
+        clean(answer, f"{content!r} {plan}")
 
     send()
