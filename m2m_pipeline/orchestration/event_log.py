@@ -17,8 +17,8 @@ FOR_THREADS = 4
 def keep_connection(instance: dg.DagsterInstance) -> None:
     """Have this process keep its connection to Dagster's event log instead of opening one for every event.
 
-    A connection costs 8 to 16 ms (measured), most of it for the password's proof, and a run stores some forty events
-    and forty more for each further batch. Dagster offers this to its webserver only, and without a look at whether
+    A new connection cost 16 ms on a busy machine (measured), a statement 0.1 ms, and a run stores some forty events and
+    nearly as many more for each further batch. Dagster offers this to its webserver only, and without a look at whether
     the connection still lives: a run may outlive the server's restart between two events.
     """
     instance.event_log_storage.optimize_for_webserver(NO_LIMIT, NEVER, FOR_THREADS)

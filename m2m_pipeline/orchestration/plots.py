@@ -42,8 +42,8 @@ def trend_plot(trend: "pd.DataFrame") -> dg.MarkdownMetadataValue:
     chart.set_y_scale(_from_zero(trend.to_numpy().ravel().tolist()))
     days = [datetime.combine(day, time()) for day in trend.index]
     for cause, color in zip(trend.columns, cycle(COLORS), strict=False):
-        line = [(day, devices) for day, devices in zip(days, trend[cause], strict=True)]
-        chart.add_line([(days[0] - timedelta(days=1), 0), *line], stroke_color=color, name=str(cause))
+        line = [(days[0] - timedelta(days=1), 0), *zip(days, trend[cause], strict=True)]
+        chart.add_line(line, stroke_color=color, name=str(cause))
     if not len(trend.columns):
         chart.add_line([(0.0, 0)])
     return _markdown(chart, "Devices that differ at the end of each day, by cause")
