@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -73,6 +74,7 @@ class Pacer:
     _some_ended: asyncio.Event = field(default_factory=asyncio.Event)
     _given: set[int] = field(default_factory=set[int])  # permits whose call has not ended
     _waits: bool = False  # for its turn
+    _ahead: float = inf  # the event loop's clock to the database's: what is known of it best
     _server: asyncio.Task[None] | None = None
     _asking: asyncio.Task[tuple[Grant | Wait, Sequence[int], float]] | None = None
     _reporter: asyncio.Task[None] | None = None
@@ -154,13 +156,12 @@ class Pacer:
             probe = any(demand.probe for demand in self._demands)
             try:
                 self._asking = asyncio.create_task(self._ask_and_note(wanted, probe, self._take_ended()))
-                answer, ids, delay = await asyncio.shield(self._asking)
+                answer, ids, first = await asyncio.shield(self._asking)
             except Exception as error:  # noqa: BLE001 -- whoever waits gets it
                 while self._demands:
                     self._demands.popleft().granted.set_exception(error)
                 return
             if isinstance(answer, Grant):
-                first = asyncio.get_running_loop().time() + delay
                 late = budget.LATE_SECONDS if self.limits.binding and not answer.probe else inf
                 moments = [first + place * answer.spacing for place in range(len(ids))]
                 permits = [Permit(id_, moment, moment + late) for id_, moment in zip(ids, moments, strict=True)]
@@ -180,9 +181,9 @@ class Pacer:
     async def _ask_and_note(
         self, wanted: int, probe: bool, ended: Sequence[_End]
     ) -> tuple[Grant | Wait, Sequence[int], float]:
-        answer, ids, delay = await asyncio.to_thread(self._ask, wanted, probe, ended)
+        answer, ids, first = await asyncio.to_thread(self._ask, wanted, probe, ended)
         self._given.update(ids)
-        return answer, ids, delay
+        return answer, ids, first
 
     def _hand_out(self, permits: list[Permit], waiting: Sequence[_Demand]) -> None:
         """Give permits to those who wait, the first first."""
@@ -216,14 +217,16 @@ class Pacer:
     @retrying_transient
     def _ask(self, wanted: int, probe: bool, ended: Sequence[_End]) -> tuple[Grant | Wait, Sequence[int], float]:
         with self.database.begin() as tx:
+            before = time.monotonic()
             locked = gate.lock(tx, self.account, [end.permit_id for end in ended])
+            self._ahead = _nearest(self._ahead, before - locked.now, time.monotonic() - locked.now)
             asking = Asking(self._holder, wanted, probe)
             decided, answer = budget.ask(self._after(locked, ended), self.limits, asking, locked.in_flight, locked.now)
             if isinstance(answer, Wait):
                 gate.store(tx, self.account, decided)
                 return answer, (), 0.0
             permits = gate.store(tx, self.account, decided, self._holder, answer)
-            return answer, permits, answer.first_at - locked.now
+            return answer, permits, answer.first_at + self._ahead
 
     @retrying_transient
     def _report(self, ended: Sequence[_End], unused: Sequence[int] = ()) -> None:
@@ -240,6 +243,15 @@ class Pacer:
             if end.throttled:
                 known = budget.throttled(known, self.limits, locked.now, end.throttled.retry_after)
         return known
+
+
+def _nearest(known: float, least: float, most: float) -> float:
+    """What is known of a difference between clocks once it was seen to lie between `least` and `most`.
+
+    A glance that took long tells little, and takes nothing from what a quick one told: moments that were put off by the
+    time that each answer took would crowd one another. A clock that was set is seen by the first quick glance.
+    """
+    return min(max(known, least), most)
 
 
 def _give(demand: _Demand, permits: list[Permit]) -> bool:

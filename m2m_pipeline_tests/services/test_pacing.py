@@ -1,13 +1,18 @@
 """The account's budget across processes, by the carrier's own ledger."""
 
+import asyncio
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
+from itertools import pairwise
 
+from m2m_pipeline.domain.budget import Limits
+from m2m_pipeline.services.pacing import Pacer
 from m2m_pipeline.simulator.documents import AccountLimits
 from m2m_pipeline.simulator.scenarios import Rule
+from m2m_pipeline.storage.database import Database
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.world import USERNAME, Options, World
 
@@ -77,3 +82,41 @@ def test_a_limit_that_the_carrier_tightened_is_learned(make_world: MakeWorld) ->
     refused = sum(call.error_code == "40000029" for call in world.control.calls()[-60:])
 
     assert refused <= 15
+
+
+_EVERY_THIRD_COMMIT_IS_SLOW = """
+CREATE SEQUENCE public.commits;
+CREATE FUNCTION public.stall() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF mod(nextval('public.commits'), 3) = 0 THEN
+        PERFORM pg_sleep(0.08);
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER stall AFTER UPDATE ON m2m.carrier_gate
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.stall();
+"""
+
+
+def test_a_slow_commit_does_not_put_off_the_moments_that_were_reserved(make_world: MakeWorld) -> None:
+    """Moments that came later by the time of a commit would crowd those of the next commit, which was quick."""
+    world = make_world(Options(devices=1))
+    world.sql(_EVERY_THIRD_COMMIT_IS_SLOW)
+    database = Database(world.database_url)
+    moments = asyncio.run(_moments(Pacer(database, "an account", Limits(calls_per_second=40, in_flight=20)), 100))
+    database.dispose()
+
+    spacing = 1 / 40
+    assert all(later - earlier > spacing / 2 for earlier, later in pairwise(moments))
+    assert all(later - earlier > 1 for earlier, later in zip(moments, moments[40:], strict=False))
+
+
+async def _moments(pacer: Pacer, number: int) -> list[float]:
+    """The moments of so many permits, none of which is used."""
+    moments: list[float] = []
+    while len(moments) < number:
+        for permit in await pacer.permits(number):
+            moments.append(permit.moment)
+            pacer.give_back(permit)
+    await pacer.close()
+    return moments
