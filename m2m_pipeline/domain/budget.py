@@ -69,6 +69,13 @@ class Limits:
         """
         return self.in_flight > self.calls_per_second * (1 - SHARE_OF_THE_LIMIT)
 
+    def ample_at(self, rate: float) -> bool:
+        """Whether places are so much scarcer than calls that calls may wait for places, and still not exceed `rate`.
+
+        As above; up to one and a half times as many as may be in flight then wait beside them.
+        """
+        return self.in_flight * 2.5 <= rate * (1 - SHARE_OF_THE_LIMIT)
+
 
 @dataclass(frozen=True, slots=True)
 class Turn:
@@ -94,11 +101,15 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`calls` calls may be made: the first at `first_at`, each `spacing` seconds after the one before."""
+    """`calls` calls may be made: the first at `first_at`, each `spacing` seconds after the one before.
+
+    In as many new `places`; the others wait until calls of the same run have ended.
+    """
 
     calls: int
     first_at: float
     spacing: float
+    places: int
     probe: bool = False  # to find out whether a silent carrier is back
 
 
@@ -148,18 +159,23 @@ def restraint(gate: Gate, limits: Limits, now: float) -> Restraint:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """A run asks for up to `calls` calls. `probe`: cheap ones, which may find out whether a silent carrier is back."""
+    """A run that has `held` places asks for up to `calls` calls.
+
+    `probe`: cheap ones, which may find out whether a silent carrier is back.
+    """
 
     holder: str
     calls: int
     probe: bool = False
+    held: int = 0
 
 
 def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) -> tuple[Gate, Grant | Wait]:
     """Whether calls may be made while `in_flight` are under way on the account, and the gate that remembers it."""
     if gate.probe_at is not None:
         return _ask_while_open(gate, limits, now, probe=asking.probe)
-    spacing = 1 / (pace(gate, limits, now) * SHARE_OF_THE_LIMIT)
+    rate = pace(gate, limits, now)
+    spacing = 1 / (rate * SHARE_OF_THE_LIMIT)
     queue = tuple(turn for turn in gate.waiting if now - turn.seen_at < FORGOTTEN_SECONDS)
     place = next((i for i, turn in enumerate(queue) if turn.holder == asking.holder), len(queue))
     before = [turn for turn in queue[:place] if now < turn.back_at + GRACE_SECONDS]
@@ -169,16 +185,20 @@ def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) 
     calls = min(asking.calls, limits.in_flight)
     reach = gate.next_call_at - now - AHEAD_SECONDS / 2
     scarce = free < calls and (free <= 0 or reach > 0)
-    if before or early or scarce:
+    # Where nobody else waits for them, a run may go on in the places that it has.
+    alone = all(turn.holder == asking.holder for turn in queue)
+    stays = alone and limits.ample_at(rate) and free >= 0 and free + asking.held > 0
+    if before or early or (scarce and not stays):
         seconds = early + spacing * len(before) if early or before else reach
         seconds = min(LONGEST_WAIT_SECONDS, max(seconds, _slot_wait(spacing)))
         turn = Turn(asking.holder, now, now + seconds)
         return replace(gate, waiting=(*queue[:place], turn, *queue[place + 1 :])), Wait(seconds)
-    calls = min(calls, free)
+    places = min(calls, free)
+    calls = calls if stays else places
     first_at = max(gate.next_call_at, now + (LEAD_SECONDS if limits.binding else 0.0))
     return (
         replace(gate, next_call_at=first_at + calls * spacing, waiting=(*queue[:place], *queue[place + 1 :])),
-        Grant(calls, first_at, spacing),
+        Grant(calls, first_at, spacing, places),
     )
 
 
@@ -212,7 +232,7 @@ def _ask_while_open(gate: Gate, limits: Limits, now: float, *, probe: bool) -> t
     if not probe or now < gate.probe_at:
         return gate, Wait(min(LONGEST_WAIT_SECONDS, max(GRACE_SECONDS, gate.probe_at - now)), open_=True)
     first_at = max(gate.next_call_at, now)
-    return replace(gate, probe_at=now + limits.probe_seconds), Grant(1, first_at, 0.0, probe=True)
+    return replace(gate, probe_at=now + limits.probe_seconds), Grant(1, first_at, 0.0, 1, probe=True)
 
 
 def _slot_wait(spacing: float) -> float:

@@ -19,7 +19,8 @@ from m2m_pipeline.domain.carrier import (
 )
 from m2m_pipeline.domain.outcome import Answer, ChangeOutcome, ReadFailure, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
-from m2m_pipeline.services.pacing import Pacer, Permit
+from m2m_pipeline.services.gatekeeper import Permit
+from m2m_pipeline.services.pacing import Pacer
 from m2m_pipeline.storage.database import Database
 
 READ_ATTEMPTS = 4

@@ -98,9 +98,8 @@ def change_is_under_way(connection: Connection, base_url: str, username: str) ->
 
 
 def store(connection: Connection, account: str, gate: Gate, holder: str = "", grant: Grant | None = None) -> list[int]:
-    """Write the account's gate back, and count the calls that `holder` is granted as in flight; their ids."""
-    calls = grant.calls if grant else 0
-    last_at = grant.first_at + (calls - 1) * grant.spacing if grant else 0.0
+    """Write the account's gate back, and count the new places that `holder` is granted as in flight; their ids."""
+    last_at = grant.first_at + (grant.calls - 1) * grant.spacing if grant else 0.0
     rows = connection.execute(
         text(
             """
@@ -111,7 +110,7 @@ def store(connection: Connection, account: str, gate: Gate, holder: str = "", gr
                 WHERE account = :account
             )
             INSERT INTO m2m.carrier_call (account, holder, ends_at)
-            SELECT :account, :holder, :ends_at FROM generate_series(1, :calls) RETURNING id
+            SELECT :account, :holder, :ends_at FROM generate_series(1, :places) RETURNING id
             """
         ),
         {
@@ -125,10 +124,18 @@ def store(connection: Connection, account: str, gate: Gate, holder: str = "", gr
             "open_since": gate.open_since,
             "holder": holder,
             "ends_at": last_at + CALL_ENDS_SECONDS,
-            "calls": calls,
+            "places": grant.places if grant else 0,
         },
     )
     return [row.id for row in rows]
+
+
+def keep(connection: Connection, places: Sequence[int], now: float) -> None:
+    """Count these calls in flight as if they were granted `now`: others follow in their places."""
+    connection.execute(
+        text("UPDATE m2m.carrier_call SET ends_at = :ends_at WHERE id = ANY(:places)"),
+        {"ends_at": now + CALL_ENDS_SECONDS, "places": list(places)},
+    )
 
 
 def _gate(row: Row[tuple[object, ...]]) -> Gate:

@@ -240,3 +240,43 @@ def test_a_silent_carrier_is_told_since_when_and_until_the_next_probe() -> None:
 
     assert restraint(gate, limits, 104.0) == Restraint(open_for=4.0, probe_in=PROBE_SECONDS - 4.0)
     assert restraint(probing, limits, 113.0) == Restraint(open_for=13.0, probe_in=PROBE_SECONDS - 3.0)
+
+
+AMPLE = Limits(calls_per_second=1000, in_flight=10)
+"""Places are what is scarce: ten calls in flight come nowhere near a thousand calls in a second."""
+
+
+def ask_in_full(limits: Limits, gate: Gate | None = None, held: int = 10) -> Grant | Wait:
+    """What a run gets that has `held` places, while all of the account's are taken."""
+    asking = Asking("run", 10, held=held)
+    return ask(gate or Gate(), limits, asking, limits.in_flight, 1000.0)[1]
+
+
+def test_where_calls_are_plenty_a_run_goes_on_in_the_places_that_it_has() -> None:
+    answer = ask_in_full(AMPLE)
+    assert isinstance(answer, Grant)
+    assert (answer.calls, answer.places) == (10, 0)
+
+
+def test_a_run_without_a_place_waits_for_one() -> None:
+    assert isinstance(ask_in_full(AMPLE, held=0), Wait)
+
+
+def test_a_run_leaves_its_places_to_others_that_wait_for_them() -> None:
+    full, waits = ask(Gate(), AMPLE, Asking("another", 10), AMPLE.in_flight, 999.9)
+    assert isinstance(waits, Wait)
+    assert isinstance(ask_in_full(AMPLE, full), Wait)
+
+
+def test_a_run_leaves_its_places_where_fewer_are_allowed_than_it_was_given() -> None:
+    answer = ask(Gate(), AMPLE, Asking("run", 10, held=12), 12, 1000.0)[1]
+    assert isinstance(answer, Wait)
+
+
+@pytest.mark.parametrize("rate", [5, 50, 500, 999])
+def test_where_calls_that_wait_for_places_could_exceed_the_limit_none_waits(rate: float) -> None:
+    assert isinstance(ask_in_full(Limits(rate, in_flight=10)), Wait)
+
+
+def test_after_the_carrier_lowered_the_rate_no_call_waits_for_a_place() -> None:
+    assert isinstance(ask_in_full(AMPLE, throttled(Gate(), AMPLE, 990.0)), Wait)

@@ -14,7 +14,7 @@ from m2m_pipeline_tests.storage.conftest import Stock
 def begin(stock: Stock, calls: int, account: str = "a") -> list[int]:
     with stock.database.begin() as tx:
         locked = gate.lock(tx, account)
-        return gate.store(tx, account, locked.gate, "run", Grant(calls, locked.now, 0.1))
+        return gate.store(tx, account, locked.gate, "run", Grant(calls, locked.now, 0.1, calls))
 
 
 def in_flight(stock: Stock, account: str = "a") -> int:

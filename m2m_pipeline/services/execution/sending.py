@@ -5,6 +5,7 @@ permit's moment. What comes back is a move on the workbench. The next group wait
 """
 
 import asyncio
+from collections.abc import Sequence
 
 from m2m_pipeline.domain.change import DeviceWork
 from m2m_pipeline.domain.outcome import Answer, ChangeOutcome, Refused, Unconfirmed, Unreachable
@@ -12,7 +13,7 @@ from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution.outcomes import after_call, withdrawn
 from m2m_pipeline.services.execution.workbench import Workbench
-from m2m_pipeline.services.pacing import Permit
+from m2m_pipeline.services.gatekeeper import Permit
 
 
 async def send_pending(bench: Workbench) -> None:
@@ -67,7 +68,7 @@ class _Sender:
         if isinstance(access, Refused):
             await self._session.stop(access)
 
-    async def _send_group(self, group: list[DeviceWork], permits: list[Permit]) -> None:
+    async def _send_group(self, group: list[DeviceWork], permits: Sequence[Permit]) -> None:
         """Announce the calls of a group, then make them, while the next group is being permitted."""
         announced = [] if self._session.stopped else await self._bench.mark_sending(group)
         for unused in permits[len(announced) :]:
