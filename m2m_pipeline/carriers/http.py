@@ -100,13 +100,16 @@ class CarrierHttp:
         # Writing has no limit of its own in this transport; a server that does not read meets `total`.
         limits = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.connect)
         self._extensions = {"timeout": limits.as_dict()}
-        self._headers = {
+        headers = {
             "Authorization": authorization,
             "Accept": "application/json",
             # Nothing is ever unpacked, so that the cap on the body is a cap on memory.
             "Accept-Encoding": "identity",
             "User-Agent": f"m2m-pipeline/{_version()}",
         }
+        self._headers = httpx.Headers(headers)
+        self._headers_with_body = httpx.Headers(headers | {"Content-Type": "application/json"})
+        self._date = ""  # as the host said it last
 
     async def call(
         self,
@@ -116,7 +119,7 @@ class CarrierHttp:
         json: str | None = None,
     ) -> Fate:
         """Send one request, once. `path` comes percent-encoded, `query` does not; `json` is the body."""
-        headers = self._headers if json is None else self._headers | {"Content-Type": "application/json"}
+        headers = self._headers if json is None else self._headers_with_body
         url = httpx.URL(f"{self._base_url}{path}", params=query) if query else f"{self._base_url}{path}"
         request = httpx.Request(method, url, headers=headers, content=json, extensions=self._extensions)
         try:
@@ -141,11 +144,18 @@ class CarrierHttp:
             body += chunk
             if len(body) > self._max_body_bytes:
                 return LostAnswer(f"the answer is larger than {self._max_body_bytes} bytes")
-        headers, now = response.headers, datetime.now(UTC)
-        their_now = _moment(headers.get("Date", "")) or now
-        self.clock_ahead = their_now - now
-        wait = _seconds(headers.get("Retry-After"), named_at=their_now)
+        date, retry_after = response.headers.get("Date", ""), response.headers.get("Retry-After")
+        self._look_at_their_clock(date)
+        wait = None if retry_after is None else _seconds(retry_after, named_at=_moment(date) or datetime.now(UTC))
         return HttpAnswer(response.status_code, bytes(body), wait)
+
+    def _look_at_their_clock(self, date: str) -> None:
+        """A date has no fractions: the first answer of each second tells the most, the others of it nothing."""
+        if date == self._date:
+            return
+        self._date = date
+        their_now = _moment(date)
+        self.clock_ahead = their_now - datetime.now(UTC) if their_now else timedelta(0)
 
     def _why_lost(self, error: Exception) -> str:
         # Never the exception's own words: aiohttp's name the request, headers included.
@@ -200,10 +210,8 @@ def _session(in_flight: int, tls: ssl.SSLContext) -> aiohttp.ClientSession:
     )
 
 
-def _seconds(retry_after: str | None, named_at: datetime) -> float | None:
+def _seconds(retry_after: str, named_at: datetime) -> float | None:
     """The header's delay: seconds, or an HTTP date (RFC 9110, 10.2.3) by the clock of who named it; else None."""
-    if retry_after is None:
-        return None
     if retry_after.isascii() and retry_after.isdigit():
         return min(float(retry_after), MAX_RETRY_AFTER)
     moment = _moment(retry_after)
