@@ -51,12 +51,14 @@ class Unreachable:
     """The call surely did not take effect (never connected, or turned away at the gate). It may be sent again.
 
     `throttled`: the account was over its limit; waiting costs the device no attempt. `retry_after` is in seconds.
+    `abandoned`: a read that we waited for no longer; the carrier may be at it still.
     """
 
     answer: Answer
     reason: ReasonCode
     throttled: bool = False
     retry_after: float | None = None
+    abandoned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +66,12 @@ class Unconfirmed:
     """The bytes left and no believable answer came. The device is read before anything is sent again.
 
     `retry_after` is in seconds, where a closed gate named a time to come back and yet not what became of the call.
+    `abandoned`: we waited for the answer no longer; the carrier may be at the call still.
     """
 
     answer: Answer
     retry_after: float | None = None
+    abandoned: bool = False
 
 
 ChangeOutcome = Applied | Refused | Unreachable | Unconfirmed

@@ -51,7 +51,7 @@ class _Demand:
 class _End:
     """How one call ended: without a believable answer, or with the word that the account is over its limit."""
 
-    permit_id: int
+    permit_id: int | None  # None: its place is not free yet
     silent: bool | None  # None: not known
     throttled: Unreachable | Unconfirmed | None
 
@@ -119,15 +119,23 @@ class Pacer:
         return permit
 
     def end(self, permit: Permit, outcome: object) -> None:
-        """The permit's call has ended with `outcome`. Its place is free for another."""
-        self._finish(_End(permit.id, _is_silent(outcome), _throttled(outcome)))
+        """The permit's call has ended with `outcome`. Its place is free for another, unless the call was abandoned."""
+        self.abandon(permit)
+        self._finish(_End(None if _is_abandoned(outcome) else permit.id, _is_silent(outcome), _throttled(outcome)))
 
     def give_back(self, permit: Permit) -> None:
-        """The permit's call was not made, or nobody waited for its end. Its place is free for another."""
+        """The permit's call was not made. Its place is free for another."""
+        self.abandon(permit)
         self._finish(_End(permit.id, None, None))
 
+    def abandon(self, permit: Permit) -> None:
+        """Nobody waits for the permit's call any more. The carrier may be at it still: its place frees itself in time.
+
+        See `gate.CALL_ENDS_SECONDS`.
+        """
+        self._given.discard(permit.id)
+
     def _finish(self, end: _End) -> None:
-        self._given.discard(end.permit_id)
         self._ended.append(end)
         if len(self._ended) * ENDS_OF_A_TURN >= self.group:
             self._some_ended.set()
@@ -218,7 +226,7 @@ class Pacer:
     def _ask(self, wanted: int, probe: bool, ended: Sequence[_End]) -> tuple[Grant | Wait, Sequence[int], float]:
         with self.database.begin() as tx:
             before = time.monotonic()
-            locked = gate.lock(tx, self.account, [end.permit_id for end in ended])
+            locked = gate.lock(tx, self.account, _freed(ended))
             self._ahead = _nearest(self._ahead, before - locked.now, time.monotonic() - locked.now)
             asking = Asking(self._holder, wanted, probe)
             decided, answer = budget.ask(self._after(locked, ended), self.limits, asking, locked.in_flight, locked.now)
@@ -231,7 +239,7 @@ class Pacer:
     @retrying_transient
     def _report(self, ended: Sequence[_End], unused: Sequence[int] = ()) -> None:
         with self.database.begin() as tx:
-            locked = gate.lock(tx, self.account, [*(end.permit_id for end in ended), *unused])
+            locked = gate.lock(tx, self.account, [*_freed(ended), *unused])
             gate.store(tx, self.account, self._after(locked, ended))
 
     def _after(self, locked: gate.LockedGate, ended: Sequence[_End]) -> budget.Gate:
@@ -260,6 +268,14 @@ def _give(demand: _Demand, permits: list[Permit]) -> bool:
         return False
     demand.granted.set_result(permits)
     return True
+
+
+def _freed(ended: Sequence[_End]) -> list[int]:
+    return [end.permit_id for end in ended if end.permit_id is not None]
+
+
+def _is_abandoned(outcome: object) -> bool:
+    return isinstance(outcome, Unreachable | Unconfirmed) and outcome.abandoned
 
 
 def _throttled(outcome: object) -> Unreachable | Unconfirmed | None:
