@@ -124,7 +124,10 @@ def _killed_again(one: Interrupted) -> Iterator[str]:
 def _from_failure(one: Interrupted) -> Iterator[str]:
     """Dagster leaves out mapped steps that never started."""
     yield from one.kill()
-    yield from one.ends(one.site.reexecute(one.run_id, "FROM_FAILURE"), _FAILURE)
+    run_id = one.site.reexecute(one.run_id, "FROM_FAILURE")
+    yield from one.ends(run_id, _FAILURE)
+    if "Re-execute all steps of the run" not in (told := str(one.site.failures(run_id))):
+        yield f"nobody says what to do: {told}"
     yield from one.is_open()
     yield from one.ends(one.site.reexecute(one.run_id, "ALL_STEPS"), _SUCCESS)
 
