@@ -9,6 +9,7 @@ from m2m_pipeline.orchestration.daily import daily_job, daily_schedule, sum_up_t
 from m2m_pipeline.orchestration.inbound import InboundQueue, intake_sensor
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.notices import notice_sensor, watch_sensor
+from m2m_pipeline.orchestration.outputs import StepOutputs
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.reconciliation import (
     inventory_from_the_carrier,
@@ -49,7 +50,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         schedules=schedules,
         # A process for each step would cost seconds of loading for work of milliseconds.
         executor=dg.in_process_executor,
-        resources={"platform": Platform(), "inbound": InboundQueue()},
+        resources={"platform": Platform(), "inbound": InboundQueue(), "io_manager": StepOutputs()},
     )
 
 

@@ -38,9 +38,13 @@ class NotSent:
 
 @dataclass(frozen=True, slots=True)
 class LostAnswer:
-    """The call may have left, and no complete answer came back. The carrier may have acted."""
+    """The call may have left, and no complete answer came back. The carrier may have acted.
+
+    `abandoned`: it was we who hung up, at a time limit, and the carrier may be at the call still.
+    """
 
     cause: str
+    abandoned: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,7 @@ class CarrierHttp:
         except NEVER_SENT as error:
             return NotSent(str(error))
         except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
-            return LostAnswer(self._why_lost(error))
+            return LostAnswer(self._why_lost(error), abandoned=isinstance(error, httpx.ReadTimeout | TimeoutError))
 
     async def close(self) -> None:
         """Close every connection."""

@@ -173,7 +173,7 @@ class Asking:
 def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) -> tuple[Gate, Grant | Wait]:
     """Whether calls may be made while `in_flight` are under way on the account, and the gate that remembers it."""
     if gate.probe_at is not None:
-        return _ask_while_open(gate, limits, now, probe=asking.probe)
+        return _ask_while_open(gate, limits, in_flight, now, probe=asking.probe)
     rate = pace(gate, limits, now)
     spacing = 1 / (rate * SHARE_OF_THE_LIMIT)
     queue = tuple(turn for turn in gate.waiting if now - turn.seen_at < FORGOTTEN_SECONDS)
@@ -227,10 +227,14 @@ def _is_silent(recent: tuple[bool, ...]) -> bool:
     return in_a_row or sum(recent) * 2 >= MEMORY
 
 
-def _ask_while_open(gate: Gate, limits: Limits, now: float, *, probe: bool) -> tuple[Gate, Grant | Wait]:
+def _ask_while_open(
+    gate: Gate, limits: Limits, in_flight: int, now: float, *, probe: bool
+) -> tuple[Gate, Grant | Wait]:
     assert gate.probe_at is not None
     if not probe or now < gate.probe_at:
         return gate, Wait(min(LONGEST_WAIT_SECONDS, max(GRACE_SECONDS, gate.probe_at - now)), open_=True)
+    if in_flight >= limits.in_flight:  # the carrier may be at calls still that nobody waits for
+        return gate, Wait(LONGEST_WAIT_SECONDS, open_=True)
     first_at = max(gate.next_call_at, now)
     return replace(gate, probe_at=now + limits.probe_seconds), Grant(1, first_at, 0.0, 1, probe=True)
 

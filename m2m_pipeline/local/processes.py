@@ -75,14 +75,13 @@ class ChildProcess:
             )
 
     def stop(self) -> None:
-        """End the program and its descendants: SIGTERM, SIGKILL for those that need more than 10 s."""
+        """End the program and its descendants: SIGTERM, SIGKILL for those that need more than 10 s.
+
+        All at once: a run would go on with its calls for as long as its daemon takes to end. It has time to wait for
+        those under way, to commit what is known, and to give up its lease.
+        """
         if self._process is None:
             return
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                self._process.wait(_STOP_SECONDS)
-        # A run must hear of it too: it cancels its calls and gives up its lease.
         leftovers.end_marked(self._mark, _STOP_SECONDS)
         end_group(self._process)
 

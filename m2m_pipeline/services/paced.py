@@ -126,12 +126,12 @@ class PacedCarrier:
         return answer
 
     async def _call(self, call: Callable[[], Coroutine[object, object, Said]], permit: Permit) -> Said:
-        """One call; its permit is given back with what was said, whatever ends it."""
+        """One call, whose permit ends with what was said; with nobody's word where we wait for it no longer."""
         self.pacer.calls += 1
         try:
             said = await call()
         except BaseException:
-            self.pacer.give_back(permit)
+            self.pacer.abandon(permit)
             raise
         self.pacer.end(permit, said)
         return said

@@ -76,7 +76,7 @@ class Places:
 
     def abandon(self, place: int) -> None:
         """Whether the call in the place has ended is not known: nobody gets it here."""
-        del self.held[place]
+        self.held.pop(place, None)
 
     def break_promises(self) -> None:
         """Whoever waits for a place is told that there is none: it forgoes it."""

@@ -13,7 +13,10 @@ from sqlalchemy import Connection, Row, text
 from m2m_pipeline.domain.budget import Gate, Grant, Turn
 
 CALL_ENDS_SECONDS = 45.0
-"""A call that was not reported as ended by then has ended: its process died. Longer than any call may take."""
+"""A call whose end nobody reported, counted from its moment, has ended by then: its process died, or waited for the
+answer no longer. Nothing frees its place earlier, not even another attempt that takes the bulk change over: that the
+caller is gone ends nothing at the carrier, and the attempt's calls would be more than the account may have in flight.
+Longer than any call is waited for; what a carrier does for longer after we hung up, nobody could learn."""
 
 _GATE_COLUMNS = "next_call_at, pace, paced_at, recent, probe_at, waiting, open_since"
 

@@ -47,6 +47,10 @@ class Platform:
         """The run's whole log."""
         return self.instance.all_logs(run_id)
 
+    def told(self, run_id: str) -> str:
+        """Everything that a run's log says."""
+        return "\n".join(f"{entry.message}\n{entry.dagster_event}" for entry in self.events(run_id))
+
     def steps(self, run_id: str) -> list[str]:
         """The steps that a run started, in their order."""
         starts = self.instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_START)

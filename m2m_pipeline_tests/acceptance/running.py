@@ -33,15 +33,20 @@ def running_site(state: Path, settings: Mapping[str, str] | None = None) -> Gene
     options = LocalOptions(state_dir=state, durable=False)
     with _environment({**SETTINGS, **(settings or {})}), LocalServices(options) as local:
         assert local.addresses.simulator_url
-        services = build(load_settings(local.environment))
-        with SimulatorControl(local.addresses.simulator_url) as control, _instance(local.environment) as instance:
-            control.replace_world(carrier_world())
-            watch_moves(local.environment["M2M_DATABASE_URL"])
-            addresses = (local.addresses.simulator_url, local.addresses.dagster_url)
-            site = Site(services, control, instance, local.environment, addresses)
+        with site_at(local.environment, local.addresses.simulator_url, local.addresses.dagster_url) as site:
+            site.control.replace_world(carrier_world())
             site.stop_sweeper()
             yield site
-        services.close()
+
+
+@contextmanager
+def site_at(environment: Mapping[str, str], carrier_url: str, dagster_url: str) -> Generator[Site]:
+    """Services that run already."""
+    services = build(load_settings(environment))
+    with SimulatorControl(carrier_url) as control, _instance(environment) as instance:
+        watch_moves(environment["M2M_DATABASE_URL"])
+        yield Site(services, control, instance, environment, (carrier_url, dagster_url))
+    services.close()
 
 
 @contextmanager

@@ -192,9 +192,12 @@ class Site(Platform):
         """Run SQL beside the application; its rows."""
         return query(self.environment["M2M_DATABASE_URL"], statement, *parameters)
 
-    def puts(self, account: Account) -> int:
-        """Change calls that the carrier got from an account so far."""
-        return sum(call.method == "PUT" and call.account == account.username for call in self.control.calls())
+    def puts(self, account: Account, iccid: str | None = None) -> int:
+        """Change calls that the carrier got from an account so far (for one device)."""
+        return sum(
+            call.method == "PUT" and call.account == account.username and iccid in {None, call.iccid}
+            for call in self.control.calls()
+        )
 
 
 def query(url: str, statement: str, *parameters: object) -> list[tuple[object, ...]]:

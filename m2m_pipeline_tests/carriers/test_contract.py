@@ -139,8 +139,10 @@ def test_what_holds_for_every_call_is_refused_for_the_account(
 )
 def test_a_change_that_may_have_happened_is_unconfirmed_and_sent_once(stand: Stand, trouble: Trouble) -> None:
     stand.make(trouble)
+    outcome = _change(stand)
 
-    assert isinstance(_change(stand), Unconfirmed)
+    assert isinstance(outcome, Unconfirmed)
+    assert outcome.abandoned is (trouble is Trouble.APPLIED_THEN_SILENCE)
     assert stand.calls() == 1
 
 

@@ -78,6 +78,7 @@ def test_a_call_that_arrived_without_a_whole_answer_is_a_lost_answer(reply: Repl
 
     assert isinstance(fate, LostAnswer)
     assert cause in fate.cause
+    assert fate.abandoned is (reply in {silence, drips})
     assert len(wire.requests) == 1
 
 

@@ -204,6 +204,18 @@ def test_an_open_breaker_lets_one_probe_through_in_ten_seconds_and_no_change() -
     assert changes == []
 
 
+def test_a_probe_waits_for_a_place_too() -> None:
+    limits = Limits(5.0, 2)
+    gate = heard(Gate(), limits, [True] * SILENT_IN_A_ROW, 100.0)
+
+    gate, answer = ask(gate, limits, Asking("run", 1, probe=True), 2, 110.0)
+    _, later = ask(gate, limits, Asking("run", 1, probe=True), 1, 111.0)
+
+    assert isinstance(answer, Wait)
+    assert answer.open_
+    assert isinstance(later, Grant)
+
+
 def test_the_first_answer_closes_the_breaker() -> None:
     limits = Limits(5.0, 5)
     gate = heard(Gate(), limits, [True] * SILENT_IN_A_ROW, 100.0)

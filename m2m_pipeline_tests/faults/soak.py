@@ -22,7 +22,7 @@ from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline.storage.migrate import upgrade
 from m2m_pipeline_tests.acceptance.accounts import ACCOUNTS
 from m2m_pipeline_tests.acceptance.running import running_site
-from m2m_pipeline_tests.faults import crashes, databases, kills, messages, wires, zombies
+from m2m_pipeline_tests.faults import crashes, databases, kills, messages, reexecutions, wires, zombies
 from m2m_pipeline_tests.faults.field import Field, playing_field
 from m2m_pipeline_tests.faults.proxy import Harm
 from m2m_pipeline_tests.faults.verdict import Verdict
@@ -71,6 +71,16 @@ def random_kills(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
                     now, left = left[:at_once], left[at_once:]
                     draw = random.Random(now[0])  # noqa: S311 - reproducible, not secret
                     yield from kills.storm(site, now[0], draw.sample(list(kills.TARGETS), len(now)))
+
+
+def reexecuted_runs(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
+    """Every form of re-execution with each seed; a new site when its accounts are used up."""
+    del stand  # a site has its own
+    of_a_site = ACCOUNTS // len(reexecutions.FORMS)
+    for first in range(0, len(seeds), of_a_site):
+        with tempfile.TemporaryDirectory() as folder, running_site(Path(folder) / "state") as site:
+            for seed in seeds[first : first + of_a_site]:
+                yield from reexecutions.reexecute_in_every_form(site, seed).values()
 
 
 def zombie_runs(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
@@ -128,6 +138,7 @@ class Scenario:
 SCENARIOS: Mapping[str, Scenario] = {
     "crash-points": Scenario(25, crash_points),
     "kills": Scenario(50, random_kills),
+    "re-execution": Scenario(10, reexecuted_runs),
     "zombies": Scenario(20, zombie_runs),
     "database": Scenario(20, database_crashes),
     "backends": Scenario(10, terminated_backends),

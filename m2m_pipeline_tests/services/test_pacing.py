@@ -4,17 +4,22 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from itertools import pairwise
 
+import pytest
+
+from m2m_pipeline.domain.accounts import Credential
 from m2m_pipeline.domain.budget import Limits
+from m2m_pipeline.domain.carrier import Carriers
+from m2m_pipeline.services.paced import CarrierDoor, PacedCarrier
 from m2m_pipeline.services.pacing import Pacer
 from m2m_pipeline.simulator.documents import AccountLimits
-from m2m_pipeline.simulator.scenarios import Rule
+from m2m_pipeline.storage import gate
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline_tests.services.conftest import MakeWorld
-from m2m_pipeline_tests.world import USERNAME, Options, World
+from m2m_pipeline_tests.world import API_KEY, USERNAME, Options, QuickCarriers, World
 
 DEADLINE_SECONDS = 60.0
 
@@ -58,19 +63,74 @@ def test_processes_that_share_an_account_exceed_neither_its_rate_nor_its_calls_i
     assert summary.max_in_flight[USERNAME] <= 6
 
 
-def test_the_place_of_a_killed_process_is_not_given_away_while_its_call_may_be_under_way(make_world: MakeWorld) -> None:
-    world = make_world(Options(devices=1))
-    hanging = world.trouble(Rule(name="hang"))
-    with caller(world, 40, 1) as killed:
-        wait_for_calls(world, 1)
-        killed.kill()
-    world.control.stop(hanging)
-    with caller(world, 40, 1):
-        wait_until(lambda: world.sql("SELECT 1 FROM m2m.carrier_gate WHERE jsonb_array_length(waiting) > 0") != [])
-        assert world.control.summary().calls == 1
+IN_FLIGHT = 2
+CALL_ENDS_SECONDS = 2.5
+SLOW_MILLISECONDS = 2000.0
 
-        world.sql("UPDATE m2m.carrier_call SET ends_at = 0")
-        wait_for_calls(world, 2)
+
+def test_after_a_takeover_the_calls_of_the_killed_process_count_until_they_must_have_ended(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(Options(devices=1, in_flight=IN_FLIGHT))
+    world.control.set_latency(SLOW_MILLISECONDS, SLOW_MILLISECONDS)
+    with caller(world, 40, IN_FLIGHT) as killed:
+        wait_for_calls(world, IN_FLIGHT)
+        killed.kill()
+    world.control.set_latency(0, 0)
+    world.sql(f"UPDATE m2m.carrier_call SET ends_at = ends_at - {gate.CALL_ENDS_SECONDS - CALL_ENDS_SECONDS}")
+
+    async def call() -> None:
+        async with opened(world) as other:
+            await other.read_device(world.iccids[0])
+
+    asyncio.run(call())
+
+    assert_the_places_were_held(world)
+
+
+@pytest.mark.parametrize("seconds", [0.2, 60.0], ids=["until its time limit", "until it is cancelled"])
+def test_a_call_that_is_waited_for_no_longer_counts_until_it_must_have_ended(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    monkeypatch.setattr(gate, "CALL_ENDS_SECONDS", CALL_ENDS_SECONDS)
+    world = make_world(Options(devices=1, in_flight=IN_FLIGHT))
+
+    async def call() -> None:
+        async with opened(world, QuickCarriers(read=seconds)) as impatient, opened(world) as other:
+            world.control.set_latency(SLOW_MILLISECONDS, SLOW_MILLISECONDS)
+            slow = [asyncio.create_task(impatient.read_device(world.iccids[0])) for _ in range(IN_FLIGHT)]
+            await asyncio.to_thread(wait_for_calls, world, IN_FLIGHT)
+            world.control.set_latency(0, 0)
+            if seconds > CALL_ENDS_SECONDS:
+                for task in slow:
+                    task.cancel()
+            await other.read_device(world.iccids[0])
+            await asyncio.gather(*slow, return_exceptions=True)
+
+    asyncio.run(call())
+
+    assert_the_places_were_held(world)
+
+
+@asynccontextmanager
+async def opened(world: World, carriers: Carriers | None = None) -> AsyncGenerator[PacedCarrier]:
+    """The world's account under its budget."""
+    database = Database(world.database_url)
+    carrier = CarrierDoor(database, carriers or QuickCarriers()).open(world.provider, Credential(USERNAME, API_KEY))
+    try:
+        yield carrier
+    finally:
+        await carrier.close()
+        database.dispose()
+
+
+def assert_the_places_were_held(world: World) -> None:
+    """By the carrier's ledger: it was at no more calls than it allows, and others came when those had ended."""
+    calls = world.control.calls()
+    slow, others = calls[:IN_FLIGHT], calls[IN_FLIGHT:]
+    assert others
+    assert all(one.end is not None and one.end < other.start for one in slow for other in others)
+    assert world.control.summary().max_in_flight[USERNAME] == IN_FLIGHT
 
 
 def test_a_limit_that_the_carrier_tightened_is_learned(make_world: MakeWorld) -> None:

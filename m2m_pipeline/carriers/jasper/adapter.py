@@ -127,8 +127,8 @@ class JasperCarrier:
                     return form.model_validate_json(json)
                 except ValidationError:
                     return _unusable(answer.http_status)
-            case Unconfirmed(answer, None):
-                return Unreachable(answer, ReasonCode.CARRIER_UNREACHABLE)
+            case Unconfirmed(answer, None, abandoned):
+                return Unreachable(answer, ReasonCode.CARRIER_UNREACHABLE, abandoned=abandoned)
             case Unconfirmed(answer, wait):
                 return Unreachable(answer, ReasonCode.CARRIER_RATE_LIMITED, throttled=True, retry_after=wait)
             case Refused() | Unreachable():

@@ -36,8 +36,8 @@ def judged(fate: Fate, secrets: Sequence[str]) -> Judgement:
     match fate:
         case NotSent(cause):
             return Unreachable(Answer(message=cause), ReasonCode.CARRIER_UNREACHABLE)
-        case LostAnswer(cause):
-            return Unconfirmed(Answer(message=cause))
+        case LostAnswer(cause, abandoned):
+            return Unconfirmed(Answer(message=cause), abandoned=abandoned)
         case HttpAnswer():
             return _judged_answer(fate, secrets)
 
