@@ -180,3 +180,41 @@ async def _moments(pacer: Pacer, number: int) -> list[float]:
             pacer.give_back(permit)
     await pacer.close()
     return moments
+
+
+_COUNTED_FOR = "SELECT ends_at - extract(epoch FROM clock_timestamp()) FROM m2m.carrier_call WHERE id = %s"
+
+
+def test_calls_that_follow_each_other_in_a_place_are_counted_until_they_must_have_ended(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where calls are plenty a place is used again and again: the account must not take it for a dead process's."""
+    monkeypatch.setattr(gate, "CALL_ENDS_SECONDS", CALL_ENDS_SECONDS)
+    world = make_world(Options(devices=1))
+    database = Database(world.database_url)
+    pacer = Pacer(database, "an account", Limits(calls_per_second=1000, in_flight=4))
+    places: list[int] = []
+    counted_for: list[float] = []
+
+    async def call() -> None:
+        for _ in range(12):
+            (granted,) = await pacer.permits(1)
+            permit = await pacer.in_time(granted)
+            assert permit is not None
+            assert permit.place is not None
+            ((seconds,),) = await asyncio.to_thread(world.sql, _COUNTED_FOR, permit.place)
+            places.append(permit.place)
+            counted_for.append(float(str(seconds)))
+            await asyncio.sleep(0.1)
+            pacer.end(permit, None)
+
+    async def calls() -> None:
+        await asyncio.gather(*(call() for _ in range(12)))
+        await pacer.close()
+
+    asyncio.run(calls())
+    database.dispose()
+
+    assert min(counted_for) > 0.1
+    assert len(set(places)) < len(places) / 2
+    assert world.sql("SELECT count(*) FROM m2m.carrier_call") == [(0,)]
