@@ -37,8 +37,7 @@ def running_site(state: Path, settings: Mapping[str, str] | None = None) -> Gene
         with SimulatorControl(local.addresses.simulator_url) as control, _instance(local.environment) as instance:
             control.replace_world(carrier_world())
             watch_moves(local.environment["M2M_DATABASE_URL"])
-            addresses = (local.addresses.simulator_url, local.addresses.dagster_url)
-            site = Site(services, control, instance, local.environment, addresses)
+            site = Site(services, control, instance, local.environment, local.addresses)
             site.stop_sweeper()
             yield site
         services.close()
