@@ -60,6 +60,6 @@ def print_document(document: ResultDocument) -> None:
     if done:
         console.print(f"{done:7}  [green]PROCESSED[/]    changed at the carrier and in AMOP")
     for one in (*document.failures, *document.skipped):
-        code = f" (carrier code {one.carrier_code})" if one.carrier_code else ""
-        console.print(f"{one.count:7}  {one.status:12} {one.title}{code}, e.g. {escape(one.examples[0])}")
+        said = f" ({escape(one.carrier_answer)})" if one.carrier_answer else ""
+        console.print(f"{one.count:7}  {one.status:12} {one.title}{said}, e.g. {escape(one.examples[0])}")
         console.print(f"{'':22}[dim]{escape(one.next_step)}[/]")

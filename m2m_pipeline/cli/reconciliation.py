@@ -90,7 +90,7 @@ def _found(found: "Found") -> dict[str, object]:
         "by_cause": found.counts,
         "resolved": found.resolved,
         "followed": found.repaired.followed,
-        "proposed": found.repaired.proposed,
+        "proposed": found.repaired.waiting,
         "problems": found.repaired.problems,
         "stopped": found.stopped,
     }
@@ -118,6 +118,6 @@ def _lines(settled: "Reconciled", found: "Found") -> list[str]:
     if found.repaired.followed:
         lines.append(f"AMOP has followed the carrier in {found.repaired.followed} devices")
     lines += [
-        f"Bulk change {id_} back to AMOP's plan waits: `m2m process {id_}` sends it" for id_ in found.repaired.proposed
+        f"Bulk change {id_} back to AMOP's plan waits: `m2m process {id_}` sends it" for id_ in found.repaired.waiting
     ]
     return lines + [f"{count:>7}  {CAUSES[cause].title}" for cause, count in found.counts.items()]

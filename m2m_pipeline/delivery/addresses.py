@@ -11,9 +11,7 @@ from urllib.parse import urlsplit
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-
-class ForbiddenAddressError(Exception):
-    """The address may not be called; the message says why."""
+from m2m_pipeline.domain.notices import ForbiddenAddressError
 
 
 class DestinationPolicy:

@@ -8,9 +8,9 @@ import time
 import aiohttp
 import httpx
 
-from m2m_pipeline.delivery.addresses import CheckedResolver, DestinationPolicy, ForbiddenAddressError
+from m2m_pipeline.delivery.addresses import CheckedResolver, DestinationPolicy
 from m2m_pipeline.delivery.signing import EVENT_ID, EVENT_TYPE, SIGNATURE, signature
-from m2m_pipeline.domain.notices import Destination, Event, Failed
+from m2m_pipeline.domain.notices import Destination, Event, Failed, ForbiddenAddressError
 
 TOTAL_SECONDS, CONNECT_SECONDS = 10.0, 5.0
 MOST_ANSWER_BYTES = 16 * 1024

@@ -29,7 +29,7 @@ class Cause:
 
 CAUSES: Mapping[DriftCause, Cause] = {
     DriftCause.CHANGE_IN_PROGRESS: Cause(
-        "a bulk change is under way", False, "Nothing to do: AMOP follows when the bulk change ends."
+        "held by a bulk change", False, "AMOP follows when the bulk change ends; start it, if it waits for a person."
     ),
     DriftCause.SCHEDULED: Cause(
         "changed on its effective date", False, "Nothing to do: settling tells AMOP once the date has come."

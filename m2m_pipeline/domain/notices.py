@@ -31,6 +31,10 @@ class NoticeStatus(StrEnum):
     DEAD = "DEAD"  # given up, with the reason; `m2m notices retry ID` drives it again
 
 
+class ForbiddenAddressError(Exception):
+    """No notice may be sent to the address; the message says why."""
+
+
 @dataclass(frozen=True, slots=True)
 class Destination:
     """Where the notices of a tenant go; of the operators, where `tenant_id` is None."""

@@ -9,6 +9,7 @@ import dagster as dg
 import psutil
 
 from m2m_pipeline.domain.status import DeviceStatus
+from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.catalog import audit_trail, bulk_change_partitions, bulk_changes
 from m2m_pipeline.orchestration.plots import change_plot
 from m2m_pipeline.orchestration.tables import table
@@ -60,21 +61,20 @@ def headline(document: ResultDocument) -> str:
 
 
 def metadata(document: ResultDocument, links: Links) -> Mapping[str, dg.MetadataValue]:
-    """Numbers are given one by one, so that Dagster plots them over the partitions."""
+    """Numbers are given one by one, so that Dagster plots them over the partitions; in its order: why, where, how."""
     timings = document.timings
     values: dict[str, dg.MetadataValue] = {
         "status": dg.MetadataValue.text(document.status.value),
+        **({"reason": dg.MetadataValue.text(document.message)} if document.message else {}),
+        "not changed, by reason": _reasons([*document.failures, *document.skipped]),
+        **_whereabouts(document, links),
         "provider": dg.MetadataValue.text(document.provider),
         "rate plan": dg.MetadataValue.text(document.rate_plan),
         "requested by": dg.MetadataValue.text(document.requested_by),
         "devices": dg.MetadataValue.int(document.total),
         **{f"devices {one.lower()}": dg.MetadataValue.int(document.counts.get(one, 0)) for one in _ENDINGS},
         "carrier calls": dg.MetadataValue.int(document.carrier_calls),
-        "not changed, by reason": _reasons([*document.failures, *document.skipped]),
-        **_whereabouts(document, links),
     }
-    if document.message:
-        values["reason"] = dg.MetadataValue.text(document.message)
     if timings.queued_seconds is not None:
         values["seconds in the queue"] = dg.MetadataValue.float(timings.queued_seconds)
     if timings.processing_seconds:
@@ -121,8 +121,8 @@ def _reasons(reasons: list[ReasonCount]) -> dg.TableMetadataValue:
         "devices": "int",
         "status": "string",
         "reason": "string",
-        "carrier code": "string",
+        "carrier's answer": "string",
         "next step": "string",
     }
-    rows = [(one.count, one.status.value, one.title, one.carrier_code or "", one.next_step) for one in reasons]
+    rows = [(one.count, one.status.value, one.title, redacted(one.carrier_answer), one.next_step) for one in reasons]
     return table(columns, rows)

@@ -55,7 +55,7 @@ def reconcile(
     tables = platform.services.statistics.drift(provider)
     yield dg.MaterializeResult(
         asset_key=rate_plan_drift.key,
-        metadata={**_drift_metadata(found, settled, tables), **_proposed(found, platform.services.links)},
+        metadata=_drift_metadata(found, settled, tables, platform.services.links),
     )
 
 
@@ -163,27 +163,29 @@ def _list_metadata(summary: PassSummary) -> dict[str, dg.MetadataValue]:
     }
 
 
-def _proposed(found: Found, links: Links) -> dict[str, dg.MetadataValue]:
-    # One for each: only a value of its own is a link that can be pressed.
-    pages = {one: links.of_change(one).get("page") for one in found.repaired.proposed}
-    return {f"to be confirmed: change {one}": dg.MetadataValue.url(page) for one, page in pages.items() if page}
-
-
-def _drift_metadata(found: Found, settled: Reconciled, tables: DriftTables) -> dict[str, dg.MetadataValue]:
+def _drift_metadata(
+    found: Found, settled: Reconciled, tables: DriftTables, links: Links
+) -> dict[str, dg.MetadataValue]:
+    """In Dagster's order: which drift and what to do about it, then the numbers, one by one so that it plots them."""
     causes = [(CAUSES[one].title, one.value, count, CAUSES[one].next_step) for one, count in found.counts.items()]
-    columns = {"cause": "string", "AMOP's plan": "string", "carrier's plan": "string", "devices": "int"}
+    columns = {"AMOP's plan": "string", "carrier's plan": "string", "devices": "int"}
+    problems = found.repaired.problems
     return {
         "devices drifted": dg.MetadataValue.int(found.drifted),
-        **{f"devices {one.lower()}": dg.MetadataValue.int(found.counts.get(one, 0)) for one in DriftCause},
+        "by cause": table({"cause": "string", "code": "string", "devices": "int", "next step": "string"}, causes),
+        **{f"waits for a person: change {one}": _where_to_start(one, links) for one in found.repaired.waiting},
+        **({"not prepared": dg.MetadataValue.text(" ".join(map(redacted, problems)))} if problems else {}),
+        "by plans": table({"cause": "string", **columns}, tables.by_plans),
+        "trend": trend_plot(tables.trend),
+        **{f"devices {CAUSES[one].title}": dg.MetadataValue.int(found.counts.get(one, 0)) for one in DriftCause},
         "differences over": dg.MetadataValue.int(found.resolved),
         "devices left for the next pass": dg.MetadataValue.int(found.summary.unchecked if found.summary else 0),
         "devices settled": dg.MetadataValue.int(settled.settled),
         "outcomes still unknown": dg.MetadataValue.int(settled.unknown),
         "devices in which AMOP followed": dg.MetadataValue.int(found.repaired.followed),
-        "bulk changes that wait for a person": dg.MetadataValue.text(
-            ", ".join(map(str, found.repaired.proposed)) or "none"
-        ),
-        "by cause": table({"cause": "string", "code": "string", "devices": "int", "next step": "string"}, causes),
-        "by plans": table(columns, tables.by_plans),
-        "trend": trend_plot(tables.trend),
     }
+
+
+def _where_to_start(bulk_change_id: int, links: Links) -> dg.MetadataValue:
+    page = links.of_change(bulk_change_id).get("page")
+    return dg.MetadataValue.url(page) if page else dg.MetadataValue.text(f"m2m process {bulk_change_id}")

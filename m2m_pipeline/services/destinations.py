@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Connection
 
-from m2m_pipeline.delivery.addresses import ForbiddenAddressError
 from m2m_pipeline.domain.audit import AuditKind
-from m2m_pipeline.domain.notices import Destination, DestinationKind
+from m2m_pipeline.domain.notices import Destination, DestinationKind, ForbiddenAddressError
 from m2m_pipeline.storage import accounts, audit, destinations
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.destinations import StoredDestination

@@ -21,7 +21,7 @@ class _Document(BaseModel):
 
 
 class ReasonCount(_Document):
-    """Devices that ended alike, with up to five examples."""
+    """Devices that ended alike (status, reason, carrier code), with up to five examples and the message of one."""
 
     status: DeviceStatus
     reason: ReasonCode
@@ -31,6 +31,11 @@ class ReasonCount(_Document):
     examples: tuple[str, ...]
     carrier_code: str | None
     message: str | None
+
+    @property
+    def carrier_answer(self) -> str:
+        """`10000021: Invalid ICCID`; empty where the carrier gave no code."""
+        return ": ".join(filter(None, (self.carrier_code, self.message))) if self.carrier_code else ""
 
 
 class Timings(_Document):

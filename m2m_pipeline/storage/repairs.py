@@ -73,3 +73,20 @@ def ways_back(connection: Connection, provider: ServiceProvider) -> Sequence[Way
         {"provider": provider.id, "causes": sorted(MOVED_BACK), "open": sorted(OPEN_DEVICES)},
     )
     return [WayBack(row.tenant, row.rate_plan, row.communication_plan, tuple(row.iccids)) for row in rows]
+
+
+def waiting(connection: Connection, provider: ServiceProvider, actor: str) -> Sequence[int]:
+    """The bulk changes of the provider that `actor` has prepared, and that nobody has sent; the oldest first."""
+    return (
+        connection.execute(
+            text(
+                """
+                SELECT id FROM m2m.bulk_change
+                WHERE service_provider_id = :provider AND status = 'NEW' AND requested_by = :actor ORDER BY id
+                """
+            ),
+            {"provider": provider.id, "actor": actor},
+        )
+        .scalars()
+        .all()
+    )

@@ -13,7 +13,7 @@ ITERATION_ROWS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many devices ended alike, with up to five of them."""
+    """How many devices ended alike, with up to five of them, and the message of one."""
 
     status: DeviceStatus
     reason: ReasonCode | None
@@ -46,14 +46,14 @@ def count_unsettled(connection: Connection, provider_id: int) -> int:
 
 
 def tally(connection: Connection, bulk_change_id: int) -> Sequence[Tally]:
-    """The devices of a bulk change, counted by status and reason, most frequent first."""
+    """The devices of a bulk change, counted by status, reason and carrier code, most frequent first."""
     rows = connection.execute(
         text(
             """
-            SELECT status, reason, count(*) AS devices, (array_agg(iccid ORDER BY row_number))[1:5] AS examples,
-                min(carrier_code) AS carrier_code, min(message) AS message
-            FROM m2m.device_change WHERE bulk_change_id = :id GROUP BY status, reason
-            ORDER BY count(*) DESC, status, reason
+            SELECT status, reason, carrier_code, min(message) AS message, count(*) AS devices,
+                (array_agg(iccid ORDER BY row_number))[1:5] AS examples
+            FROM m2m.device_change WHERE bulk_change_id = :id GROUP BY status, reason, carrier_code
+            ORDER BY count(*) DESC, status, reason, carrier_code
             """
         ),
         {"id": bulk_change_id},

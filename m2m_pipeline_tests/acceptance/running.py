@@ -9,6 +9,7 @@ import pytest
 
 from m2m_pipeline.bootstrap import build
 from m2m_pipeline.local.services import LocalOptions, LocalServices
+from m2m_pipeline.local.state import Addresses
 from m2m_pipeline.settings import load_settings
 from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline_tests.acceptance.accounts import carrier_world
@@ -32,20 +33,20 @@ def running_site(state: Path, settings: Mapping[str, str] | None = None) -> Gene
     """PostgreSQL, the carrier simulator, Dagster's webserver and daemon; the sweeper is switched off."""
     options = LocalOptions(state_dir=state, durable=False)
     with _environment({**SETTINGS, **(settings or {})}), LocalServices(options) as local:
-        assert local.addresses.simulator_url
-        with site_at(local.environment, local.addresses.simulator_url, local.addresses.dagster_url) as site:
+        with site_at(local.environment, local.addresses) as site:
             site.control.replace_world(carrier_world())
             site.stop_sweeper()
             yield site
 
 
 @contextmanager
-def site_at(environment: Mapping[str, str], carrier_url: str, dagster_url: str) -> Generator[Site]:
+def site_at(environment: Mapping[str, str], addresses: Addresses) -> Generator[Site]:
     """Services that run already."""
+    assert addresses.simulator_url
     services = build(load_settings(environment))
-    with SimulatorControl(carrier_url) as control, _instance(environment) as instance:
+    with SimulatorControl(addresses.simulator_url) as control, _instance(environment) as instance:
         watch_moves(environment["M2M_DATABASE_URL"])
-        yield Site(services, control, instance, environment, (carrier_url, dagster_url))
+        yield Site(services, control, instance, environment, addresses)
     services.close()
 
 

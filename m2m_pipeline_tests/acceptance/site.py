@@ -16,6 +16,7 @@ from m2m_pipeline.bootstrap import Application
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.request import parse_request
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES
+from m2m_pipeline.local.state import Addresses
 from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.services.reporting import ResultDocument
 from m2m_pipeline.simulator.client import SimulatorControl
@@ -75,13 +76,14 @@ class Site(Platform):
         control: SimulatorControl,
         instance: dg.DagsterInstance,
         environment: Mapping[str, str],
-        addresses: tuple[str, str],  # of the carrier, of the Dagster webserver
+        addresses: Addresses,
     ) -> None:
         self.services = services
         self.control = control
         self.environment = environment
-        self.carrier_url, dagster_url = addresses
-        super().__init__(instance, dagster_url)
+        assert addresses.simulator_url
+        self.carrier_url, self.page_url = addresses.simulator_url, addresses.api_url
+        super().__init__(instance, addresses.dagster_url)
         self.state = Path(environment["M2M_STATE_DIR"])
         self._accounts = iter(range(ACCOUNTS))
 

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy.engine import make_url
 
 from m2m_pipeline.local.postgres import EmbeddedPostgres
-from m2m_pipeline.local.state import running_services
+from m2m_pipeline.local.state import Addresses, running_services
 from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline_tests.acceptance.accounts import DEVICES_EACH, carrier_world
@@ -40,9 +40,10 @@ def services_up(state: Path, carrier_url: str) -> Generator[tuple[subprocess.Pop
         try:
             assert process.stdout is not None
             addresses: dict[str, str] = json.loads(process.stdout.readline())
+            elsewhere = Addresses(**addresses, simulator_url=carrier_url)
             running = running_services(state)
             assert running is not None
-            with site_at(running.environment, carrier_url, addresses["dagster_url"]) as site:
+            with site_at(running.environment, elsewhere) as site:
                 yield process, site
         finally:
             process.kill()

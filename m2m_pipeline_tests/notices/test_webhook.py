@@ -8,14 +8,16 @@ from collections.abc import Generator
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from m2m_pipeline.delivery.addresses import (
-    CheckedResolver,
-    DestinationPolicy,
-    ForbiddenAddressError,
-    refuse_private,
-)
+from m2m_pipeline.delivery.addresses import CheckedResolver, DestinationPolicy, refuse_private
 from m2m_pipeline.delivery.webhook import WebhookSender
-from m2m_pipeline.domain.notices import Destination, DestinationKind, Event, EventType, Failed
+from m2m_pipeline.domain.notices import (
+    Destination,
+    DestinationKind,
+    Event,
+    EventType,
+    Failed,
+    ForbiddenAddressError,
+)
 from m2m_pipeline_tests.notices.receiver import Receiver
 
 

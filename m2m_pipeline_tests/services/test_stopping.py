@@ -154,3 +154,15 @@ def test_the_carriers_words_and_code_are_kept_with_the_device(world: World) -> N
         ("CARRIER_CALL", "REFUSED"),
         ("DEVICE_ENDED", "REFUSED"),
     ]
+
+
+def test_devices_that_the_carrier_refused_with_different_codes_are_told_apart(world: World) -> None:
+    world.trouble(Rule(name="device_refused", iccids=frozenset(world.iccids[:2])))
+    world.trouble(Rule(name="device_refused", iccids=frozenset(world.iccids[2:3]), error_code="10000025"))
+    document, _ = world.submit_and_run(batch_size=40)
+
+    most, one = document.failures
+    assert (most.carrier_code, most.count, most.examples) == ("10000029", 2, world.iccids[:2])
+    assert (one.carrier_code, one.count, one.examples) == ("10000025", 1, world.iccids[2:3])
+    assert one.carrier_answer == f"10000025: {one.message}"
+    assert one.message

@@ -15,10 +15,10 @@ ACTOR = "reconciliation"
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """Devices in which AMOP has followed, bulk changes that wait for a person, and why others could not be prepared."""
+    """Devices in which AMOP has followed, bulk changes back that wait for a person, and why no other was prepared."""
 
     followed: int = 0
-    proposed: tuple[int, ...] = ()
+    waiting: tuple[int, ...] = ()
     problems: tuple[str, ...] = ()
 
 
@@ -29,7 +29,7 @@ def repair(database: Database, submission: Submission, provider: ServiceProvider
     """Do about the provider's drift what its policy says. Nothing is sent. Safe to be said again."""
     match provider.drift:
         case DriftPolicy.REPORT:
-            return NOTHING
+            return Repaired(waiting=_waiting(database, provider))
         case DriftPolicy.FOLLOW:
             return _follow(database, provider)
         case DriftPolicy.PROPOSE:
@@ -40,20 +40,25 @@ def _follow(database: Database, provider: ServiceProvider) -> Repaired:
     with database.begin() as tx:
         ids = repairs.follow(tx, provider)
         audit.write_repaired(tx, provider, ACTOR, ids)
-    return Repaired(followed=len(ids))
+    return Repaired(followed=len(ids), waiting=_waiting(database, provider))
 
 
 def _propose(database: Database, submission: Submission, provider: ServiceProvider) -> Repaired:
     with database.begin() as tx:
         ways = repairs.ways_back(tx, provider)
-    proposed: list[int] = []
     problems: list[str] = []
     for way in ways:
         try:
-            proposed.append(submission.submit(way.tenant, _request(provider, way), ACTOR).bulk_change_id)
+            submission.submit(way.tenant, _request(provider, way), ACTOR)
         except RequestRejectedError as rejected:
             problems += [f'No bulk change back to "{way.rate_plan}" was prepared: {one}' for one in rejected.problems]
-    return Repaired(proposed=tuple(proposed), problems=tuple(problems))
+    return Repaired(waiting=_waiting(database, provider), problems=tuple(problems))
+
+
+def _waiting(database: Database, provider: ServiceProvider) -> tuple[int, ...]:
+    # Of earlier passes too, and under an earlier policy: they hold their devices until somebody sends them.
+    with database.begin() as tx:
+        return tuple(repairs.waiting(tx, provider, ACTOR))
 
 
 def _request(provider: ServiceProvider, way: WayBack) -> BulkChangeRequest:

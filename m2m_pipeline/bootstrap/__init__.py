@@ -1,21 +1,12 @@
-"""The composition root: settings in, services out. The only module that knows every package."""
+"""The composition root: settings in, services out. Only what is here knows every package."""
 
 import logging
-import warnings
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from m2m_pipeline.aws.sqs_sender import SqsSender
+from m2m_pipeline.bootstrap.outside import digest_archive, secret_reader, senders
 from m2m_pipeline.carriers.registry import CarrierRegistry
 from m2m_pipeline.delivery.addresses import DestinationPolicy
-from m2m_pipeline.delivery.archive import DirectoryArchive
-from m2m_pipeline.delivery.mail import MailSender, SmtpServer
-from m2m_pipeline.delivery.webhook import WebhookSender
 from m2m_pipeline.domain.carrier import Carriers
-from m2m_pipeline.domain.digests import DigestArchive
-from m2m_pipeline.domain.notices import DestinationKind, Sender
-from m2m_pipeline.domain.secrets import SecretReader, SecretReference
 from m2m_pipeline.services.accounts import Accounts
 from m2m_pipeline.services.alerting import Alerting
 from m2m_pipeline.services.audit.signing import Signatures
@@ -54,9 +45,6 @@ from m2m_pipeline.settings import Settings
 from m2m_pipeline.storage.checks import Scope
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.vault import Vault
-
-SECRET_RETRIES = 2
-"""Of a call to AWS Secrets Manager, before an attempt ends for want of a credential."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +125,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     database = Database(settings.database_url.get_secret_value())
     vault = Vault([key.get_secret_value() for key in settings.encryption_keys])
-    credentials = Credentials(database, vault, _secret_reader(settings))
+    credentials = Credentials(database, vault, secret_reader(settings))
     known = carriers or CarrierRegistry()
     door = CarrierDoor(database, known, settings.probe_seconds)
     patience = Patience(settle=settings.settle_seconds, outage=settings.outage_patience_seconds)
@@ -176,7 +164,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         destinations=destinations,
         alerting=Alerting(database),
         rotation=Rotation(database, vault),
-        outbox=Outbox(database, destinations, _senders(settings, policy), settings.notice_patience_hours * 3600),
+        outbox=Outbox(database, destinations, senders(settings, policy), settings.notice_patience_hours * 3600),
         auditing=auditing,
         page_sessions=PageSessions(database),
         drafts=Drafts(database),
@@ -185,67 +173,9 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
     )
 
 
-def _secret_reader(settings: Settings) -> SecretReader:
-    """Reads AWS Secrets Manager through Dagster's resource, with the credentials that AWS's own chain finds."""
-
-    def read(reference: SecretReference) -> str:
-        from dagster_aws.secretsmanager import SecretsManagerResource  # noqa: PLC0415 - only who keeps keys there pays
-
-        from m2m_pipeline.aws.secrets_manager import read_secret  # noqa: PLC0415 - as above
-
-        # Its release is pinned: what may change in it changes with a release that we choose.
-        warnings.filterwarnings("ignore", r"Class `SecretsManagerResource` is currently in beta")
-        resource = SecretsManagerResource(
-            region_name=settings.secrets_manager_region or None,
-            endpoint_url=settings.secrets_manager_endpoint_url or None,
-            max_attempts=SECRET_RETRIES,
-        )
-        return read_secret(resource.get_client, reference)
-
-    return read
-
-
-def _senders(settings: Settings, policy: DestinationPolicy) -> Mapping[DestinationKind, Sender]:
-    return {
-        DestinationKind.WEBHOOK: WebhookSender(policy),
-        DestinationKind.EMAIL: MailSender(_smtp(settings)),
-        DestinationKind.SQS: SqsSender(settings.sqs_region or None, settings.sqs_endpoint_url or None),
-    }
-
-
-def _smtp(settings: Settings) -> SmtpServer | None:
-    if not settings.smtp_host:
-        return None
-    return SmtpServer(
-        host=settings.smtp_host,
-        port=settings.smtp_port,
-        sender=settings.smtp_from,
-        starttls=settings.smtp_starttls,
-        username=settings.smtp_username,
-        password=settings.smtp_password.get_secret_value(),
-    )
-
-
 def _auditing(database: Database, settings: Settings) -> Auditing:
     signatures = Signatures(settings.audit_signing_key.get_secret_value(), settings.audit_public_keys)
-    return Auditing(database, _digest_archive(settings.audit_digest_target), signatures)
-
-
-def _digest_archive(target: str) -> DigestArchive | None:
-    """The place of audit digests: None where there is none, or a directory, or `s3://BUCKET/PREFIX`.
-
-    Raises:
-        ArchiveUnavailableError: AWS's own configuration cannot be read.
-
-    """
-    if not target:
-        return None
-    if not target.startswith("s3://"):
-        return DirectoryArchive(Path(target))
-    from m2m_pipeline.aws.s3 import S3Archive  # noqa: PLC0415 - only who has a bucket pays for boto3
-
-    bucket, _, prefix = target.removeprefix("s3://").partition("/")
-    return S3Archive(bucket, prefix)
+    return Auditing(database, digest_archive(settings.audit_digest_target), signatures)
 
 
 def _limits(settings: Settings) -> Scope:
