@@ -32,11 +32,14 @@ SETTINGS = {
 def running_site(state: Path, settings: Mapping[str, str] | None = None) -> Generator[Site]:
     """PostgreSQL, the carrier simulator, Dagster's webserver and daemon; the sweeper is switched off."""
     options = LocalOptions(state_dir=state, durable=False)
-    with _environment({**SETTINGS, **(settings or {})}), LocalServices(options) as local:
-        with site_at(local.environment, local.addresses) as site:
-            site.control.replace_world(carrier_world())
-            site.stop_sweeper()
-            yield site
+    with (
+        _environment({**SETTINGS, **(settings or {})}),
+        LocalServices(options) as local,
+        site_at(local.environment, local.addresses) as site,
+    ):
+        site.control.replace_world(carrier_world())
+        site.stop_sweeper()
+        yield site
 
 
 @contextmanager
