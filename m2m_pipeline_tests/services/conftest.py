@@ -10,6 +10,7 @@ from hypothesis import settings
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.services import paced
 from m2m_pipeline.simulator.client import SimulatorControl
+from m2m_pipeline.storage import gate
 from m2m_pipeline_tests.world import Options, World, simulator_process
 
 # On a busy machine an example may take its time.
@@ -59,3 +60,9 @@ def world(make_world: MakeWorld) -> World:
 def quick_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     """A read that failed is said again at once: the pause is no setting, and too long for a test."""
     monkeypatch.setattr(paced, "READ_BACKOFF_SECONDS", 0.01)
+
+
+@pytest.fixture
+def quick_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent call, for which nobody waits that long here, keeps its place for a time that a test can wait for."""
+    monkeypatch.setattr(gate, "CALL_ENDS_SECONDS", 3.0)

@@ -10,7 +10,7 @@ from m2m_pipeline_tests.local.waiting import wait_until
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.world import NEW, OWNER, Options, QuickCarriers, World, iccids
 
-pytestmark = pytest.mark.usefixtures("quick_reads")
+pytestmark = pytest.mark.usefixtures("quick_reads", "quick_places")
 
 DEVICES = 12
 PUT = frozenset({"PUT"})

@@ -13,7 +13,7 @@ from m2m_pipeline_tests.services.test_resume import PowerCutError, expire_lease
 from m2m_pipeline_tests.services.test_sweeping import abandonments, die_in_a_call, exhaust, queue_of, sweep
 from m2m_pipeline_tests.world import NEW, OLD, OWNER, Options, World
 
-pytestmark = pytest.mark.usefixtures("quick_reads")
+pytestmark = pytest.mark.usefixtures("quick_reads", "quick_places")
 
 
 def test_after_too_many_attempts_without_progress_nothing_was_sent_and_that_is_what_is_told(world: World) -> None:

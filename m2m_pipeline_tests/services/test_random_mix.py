@@ -12,7 +12,7 @@ from m2m_pipeline_tests.invariants import check_all
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.world import NEW, OLD, OWNER, Options, QuickCarriers, World
 
-pytestmark = pytest.mark.usefixtures("quick_reads")
+pytestmark = pytest.mark.usefixtures("quick_reads", "quick_places")
 
 STRUCK = 0.2
 """The share of the calls that meet a trouble."""

@@ -15,7 +15,7 @@ from m2m_pipeline_tests.invariants import check_all
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.world import NEW, OLD, OWNER, Options, QuickCarriers, World
 
-pytestmark = pytest.mark.usefixtures("quick_reads")
+pytestmark = pytest.mark.usefixtures("quick_reads", "quick_places")
 
 SECOND = "run-2"
 
@@ -83,7 +83,7 @@ def test_a_device_whose_attempt_died_in_its_call_is_read_back_and_never_blindly_
     check_all(evidence)
 
 
-def test_many_calls_cut_in_flight_are_each_read_back_and_hold_no_place_at_the_carrier(make_world: MakeWorld) -> None:
+def test_many_calls_cut_in_flight_are_each_read_back_and_keep_their_places_for_a_while(make_world: MakeWorld) -> None:
     world = make_world(Options(devices=20, in_flight=8))
     world.control.set_latency(30, 60)
     bulk_change_id = world.submit(batch_size=20).bulk_change_id
@@ -94,7 +94,7 @@ def test_many_calls_cut_in_flight_are_each_read_back_and_hold_no_place_at_the_ca
         world.services.execution.change_devices(batch, OWNER)
     world.services.close()
     world.services = healthy
-    assert world.count("carrier_call") == 0
+    assert 0 < world.count("carrier_call") <= world.options.in_flight
     expire_lease(world)
     document = world.run(bulk_change_id, SECOND)
 

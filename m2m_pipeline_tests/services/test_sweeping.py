@@ -13,7 +13,7 @@ from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.services.test_resume import DyingCarriers, PowerCutError, expire_lease
 from m2m_pipeline_tests.world import OWNER, Options, World
 
-pytestmark = pytest.mark.usefixtures("quick_reads")
+pytestmark = pytest.mark.usefixtures("quick_reads", "quick_places")
 
 
 def sweep(world: World) -> Sequence[Swept]:
