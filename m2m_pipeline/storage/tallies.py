@@ -13,7 +13,7 @@ ITERATION_ROWS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many devices ended alike, with up to five of them."""
+    """How many devices stand alike; where there is a reason for it, up to five of them, and what the first was told."""
 
     status: DeviceStatus
     reason: ReasonCode | None
@@ -46,14 +46,23 @@ def count_unsettled(connection: Connection, provider_id: int) -> int:
 
 
 def tally(connection: Connection, bulk_change_id: int) -> Sequence[Tally]:
-    """The devices of a bulk change, counted by status and reason, most frequent first."""
+    """The devices of a bulk change, counted by status and reason, most frequent first.
+
+    Counted from an index that holds nothing else, the examples from one of devices with a reason: 100,000 rows are
+    neither sorted nor looked at.
+    """
     rows = connection.execute(
         text(
             """
-            SELECT status, reason, count(*) AS devices, (array_agg(iccid ORDER BY row_number))[1:5] AS examples,
-                min(carrier_code) AS carrier_code, min(message) AS message
-            FROM m2m.device_change WHERE bulk_change_id = :id GROUP BY status, reason
-            ORDER BY count(*) DESC, status, reason
+            SELECT a.status, a.reason, a.devices, coalesce(e.examples, '{}') AS examples, e.carrier_code, e.message
+            FROM (SELECT status, reason, count(*) AS devices FROM m2m.device_change WHERE bulk_change_id = :id
+                GROUP BY status, reason) a
+            CROSS JOIN LATERAL (SELECT array_agg(f.iccid) AS examples, (array_agg(f.carrier_code))[1] AS carrier_code,
+                    (array_agg(f.message))[1] AS message
+                FROM (SELECT iccid, carrier_code, message FROM m2m.device_change
+                    WHERE bulk_change_id = :id AND status = a.status AND reason = a.reason
+                    ORDER BY row_number LIMIT 5) f) e
+            ORDER BY a.devices DESC, a.status, a.reason
             """
         ),
         {"id": bulk_change_id},
