@@ -12,7 +12,7 @@ from typing import TextIO
 
 from benchmarks.machine import machine, versions
 from benchmarks.measurement import InvalidRunError, Measurement
-from benchmarks.report import as_json, print_head, print_table, verdict
+from benchmarks.report import as_json, print_head, print_queries, print_table, verdict
 from benchmarks.scenarios import SCENARIOS
 from benchmarks.sql import plain
 from benchmarks.stand import stand
@@ -52,6 +52,7 @@ def main() -> int:
         sys.stderr.write(f"Stopped; no process is left. What was measured is in {results}\n")
         return STOPPED
     print_table(sys.stdout, measurements, names)
+    print_queries(sys.stdout, measurements)
     holds = verdict(measurements, names)
     sizes = "quick sizes: a hint, not the verdict" if options.quick else "full sizes"
     sys.stdout.write(f"{'All targets reached' if holds else 'A target is missed'} ({sizes}). Details: {results}\n")

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from benchmarks.slowest import SlowQuery
 from benchmarks.targets import TARGET_OF, Target
 
 
@@ -12,7 +13,10 @@ class InvalidRunError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One figure. `case`: what was varied. `detail`: what it was computed from, JSON values by name."""
+    """One figure. `case`: what was varied. `detail`: what it was computed from, JSON values by name.
+
+    `query`: the slowest query of the while that was measured, where somebody looked for it.
+    """
 
     scenario: str
     case: str
@@ -20,6 +24,7 @@ class Measurement:
     value: float
     unit: str = ""
     detail: Mapping[str, object] = field(default_factory=dict[str, object])
+    query: SlowQuery | None = None
 
     @property
     def target(self) -> Target | None:

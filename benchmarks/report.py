@@ -11,6 +11,8 @@ from benchmarks.measurement import Measurement
 from benchmarks.targets import TARGETS, Target
 
 _LARGE, _WHOLE = 1000, 100
+_QUERY = 140
+"""Characters of a query that name it."""
 
 
 def as_json(measurement: Measurement) -> str:
@@ -25,7 +27,7 @@ def as_json(measurement: Measurement) -> str:
             "unit": measurement.unit,
             "target": str(target) if target else None,
             "reached": measurement.reached,
-            "detail": measurement.detail,
+            "detail": {**measurement.detail, **(measurement.query.detail() if measurement.query else {})},
         }
     )
 
@@ -63,6 +65,15 @@ def print_table(out: TextIO, measurements: Sequence[Measurement], scenarios: Seq
     for missing in unmeasured(measurements, scenarios):
         table.add_row(missing.scenario, "", missing.figure, "not measured", str(missing), _word(reached=False))
     _console(out).print(table)
+
+
+def print_queries(out: TextIO, measurements: Iterable[Measurement]) -> None:
+    """The slowest query behind each figure that has one, with its plan in short: the lines of JSON have it whole."""
+    for one in measurements:
+        if one.query:
+            head = f"{one.scenario}, {one.case}, {one.figure}: slowest query {shown(one.query.milliseconds, 'ms')}"
+            lines = (head, f"  {one.query.text[:_QUERY]}", *(f"    {step}" for step in one.query.steps()))
+            _console(out).print(*lines, sep="\n", end="\n\n", highlight=False, markup=False, soft_wrap=True)
 
 
 def shown(value: float, unit: str) -> str:

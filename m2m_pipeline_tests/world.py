@@ -190,6 +190,14 @@ class World:
             self.drive(batch, owner, read_ahead=True)
         return self.services.execution.finalize(bulk_change_id, owner)
 
+    def half_done(self, rule: Rule) -> int:
+        """A bulk change of which one batch of two met the trouble, and which is not at its end."""
+        bulk_change_id = self.submit(batch_size=len(self.iccids) // 2).bulk_change_id
+        first, _second = self.prepare(bulk_change_id)
+        self.trouble(rule)
+        self.drive(first)
+        return bulk_change_id
+
     def settle(self, passes: int = 3) -> int:
         """Reconciliation as its schedule runs it, until nothing is unknown; how many devices still are."""
         unknown = 0

@@ -13,7 +13,7 @@ ITERATION_ROWS = 5_000
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many devices ended alike, with up to five of them, and the message of one."""
+    """How many devices stand alike; where there is a reason for it, up to five of them, and what the first was told."""
 
     status: DeviceStatus
     reason: ReasonCode | None
@@ -46,14 +46,28 @@ def count_unsettled(connection: Connection, provider_id: int) -> int:
 
 
 def tally(connection: Connection, bulk_change_id: int) -> Sequence[Tally]:
-    """The devices of a bulk change, counted by status, reason and carrier code, most frequent first."""
+    """The devices of a bulk change, counted by status, reason and carrier code, most frequent first.
+
+    Counted from an index that holds nothing else, the examples from one of devices with a reason: 100,000 rows are
+    neither sorted nor looked at.
+    """
     rows = connection.execute(
         text(
             """
-            SELECT status, reason, carrier_code, min(message) AS message, count(*) AS devices,
-                (array_agg(iccid ORDER BY row_number))[1:5] AS examples
-            FROM m2m.device_change WHERE bulk_change_id = :id GROUP BY status, reason, carrier_code
-            ORDER BY count(*) DESC, status, reason, carrier_code
+            SELECT a.status, a.reason, a.carrier_code, a.devices, coalesce(e.examples, '{}') AS examples, e.message
+            FROM (SELECT status, reason, carrier_code, count(*) AS devices FROM m2m.device_change
+                WHERE bulk_change_id = :id GROUP BY status, reason, carrier_code) a
+            CROSS JOIN LATERAL (SELECT array_agg(f.iccid ORDER BY f.row_number) AS examples,
+                    (array_agg(f.message ORDER BY f.row_number))[1] AS message
+                FROM (SELECT iccid, message, row_number FROM m2m.device_change
+                    WHERE bulk_change_id = :id AND status = a.status AND reason = a.reason
+                        AND carrier_code = a.carrier_code
+                    UNION ALL
+                    SELECT iccid, message, row_number FROM m2m.device_change
+                    WHERE bulk_change_id = :id AND status = a.status AND reason = a.reason
+                        AND carrier_code IS NULL AND a.carrier_code IS NULL
+                    ORDER BY row_number LIMIT 5) f) e
+            ORDER BY a.devices DESC, a.status, a.reason, a.carrier_code
             """
         ),
         {"id": bulk_change_id},

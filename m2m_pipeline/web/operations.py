@@ -23,7 +23,11 @@ def is_alive() -> Health:
     responses={503: {"model": Health, "description": "Something that it needs is missing"}},
 )
 def is_ready(request: Request, response: Response) -> Health:
-    """The database answers, and its schema is the newest."""
+    """The database answers, and its schema is the newest.
+
+    Whether Dagster's daemon gives a sign of life is asked of `m2m health`: while it is silent requests are still taken,
+    and wait in the queue. Nobody is to be sent away for it.
+    """
     checks = {"database": "ok", "migrations": "ok"}
     try:
         checks["migrations"] = pending(front_door(request).application.database) or "ok"

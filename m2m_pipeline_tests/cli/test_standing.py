@@ -24,15 +24,6 @@ def world(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> World:
     return make_world(Options(devices=40, calls_per_second=CONFIGURED, in_flight=8, patience=0.3, probe=20.0))
 
 
-def half_done(world: World, rule: Rule) -> str:
-    """A bulk change of which one batch of two met the trouble, and which is not at its end."""
-    bulk_change_id = world.submit(batch_size=20).bulk_change_id
-    batches = world.prepare(bulk_change_id)
-    world.trouble(rule)
-    world.drive(batches[0])
-    return str(bulk_change_id)
-
-
 def standing(m2m: Shell) -> dict[str, float | None]:
     (provider,) = json.loads(m2m("provider", "list", "--json", *OURS).out)
     told: dict[str, float | None] = provider["standing"]
@@ -41,7 +32,7 @@ def standing(m2m: Shell) -> dict[str, float | None]:
 
 def test_an_account_without_trouble_stands_as_configured(m2m: Shell, world: World) -> None:
     unused = m2m("provider", "list", *OURS).out
-    bulk_change_id = half_done(world, Rule(name="hang", calls=1, skip_calls=10_000))
+    bulk_change_id = str(world.half_done(Rule(name="hang", calls=1, skip_calls=10_000)))
     used = m2m("provider", "list", *OURS).out
 
     assert unused == used
@@ -52,7 +43,7 @@ def test_an_account_without_trouble_stands_as_configured(m2m: Shell, world: Worl
 
 
 def test_a_limit_that_the_carrier_tightened_is_shown_while_it_is_learned(m2m: Shell, world: World) -> None:
-    bulk_change_id = half_done(world, Rule(name="limit_tightened", calls_per_second=8))
+    bulk_change_id = str(world.half_done(Rule(name="limit_tightened", calls_per_second=8)))
     told = standing(m2m)
     listed = m2m("provider", "list", *OURS).out
     status = m2m("status", bulk_change_id, *OURS).out.splitlines()
@@ -87,7 +78,7 @@ def test_a_rest_that_the_carrier_asked_for_is_told_with_its_end(m2m: Shell, worl
 
 
 def test_a_carrier_that_does_not_answer_is_told_with_the_next_try(m2m: Shell, world: World) -> None:
-    bulk_change_id = half_done(world, Rule(name="outage"))
+    bulk_change_id = str(world.half_done(Rule(name="outage")))
     told = standing(m2m)
     listed = m2m("provider", "list", *OURS).out
     said = m2m("status", bulk_change_id, *OURS).out.splitlines()[1]
@@ -100,7 +91,7 @@ def test_a_carrier_that_does_not_answer_is_told_with_the_next_try(m2m: Shell, wo
 
 
 def test_a_bulk_change_that_has_ended_says_nothing_of_the_account(m2m: Shell, world: World) -> None:
-    bulk_change_id = half_done(world, Rule(name="outage"))
+    bulk_change_id = str(world.half_done(Rule(name="outage")))
     world.services.execution.finalize(int(bulk_change_id), "run-1")
 
     assert m2m("status", bulk_change_id, *OURS).out.count("\n") == 1
@@ -110,7 +101,7 @@ def test_a_bulk_change_that_has_ended_says_nothing_of_the_account(m2m: Shell, wo
 def test_the_account_is_read_while_a_run_decides_on_it(m2m: Shell, world: World, tmp_path: Path) -> None:
     del m2m
     shell = replace(Shell(tmp_path, {"M2M_DATABASE_URL": world.database_url}), inside=True)
-    half_done(world, Rule(name="limit_tightened", calls_per_second=20))
+    world.half_done(Rule(name="limit_tightened", calls_per_second=20))
     with world.services.database.begin() as tx:
         tx.exec_driver_sql("SELECT 1 FROM m2m.carrier_gate FOR UPDATE")
         assert shell("provider", "list", *OURS).status == 0

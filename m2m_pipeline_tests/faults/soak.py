@@ -22,7 +22,7 @@ from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline.storage.migrate import upgrade
 from m2m_pipeline_tests.acceptance.accounts import ACCOUNTS
 from m2m_pipeline_tests.acceptance.running import running_site
-from m2m_pipeline_tests.faults import crashes, databases, kills, messages, reexecutions, wires, zombies
+from m2m_pipeline_tests.faults import crashes, databases, inputs, kills, messages, reexecutions, wires, zombies
 from m2m_pipeline_tests.faults.field import Field, playing_field
 from m2m_pipeline_tests.faults.proxy import Harm
 from m2m_pipeline_tests.faults.verdict import Verdict
@@ -127,6 +127,15 @@ def flooded_inbox(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
         stand.server.drop_database("inbox")
 
 
+def bad_inputs(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
+    """A thousand requests that make no sense, each time before a fresh front door."""
+    for seed in seeds:
+        stand.server.create_database("inputs", _TEMPLATE)
+        with closing(World(stand.control, stand.carrier_url, stand.server.url("inputs"), Options())) as world:
+            yield inputs.throw(world, seed)
+        stand.server.drop_database("inputs")
+
+
 @dataclass(frozen=True, slots=True)
 class Scenario:
     """What is done, and how often in a whole soak."""
@@ -144,6 +153,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "backends": Scenario(10, terminated_backends),
     "wires": Scenario(20, broken_wires),
     "messages": Scenario(1, flooded_inbox),
+    "bad-inputs": Scenario(21, bad_inputs),
 }
 
 

@@ -191,6 +191,7 @@ def test_the_numbers_are_those_of_the_rows(door: Door) -> None:
 def test_alive_and_ready_are_two_things(door: Door) -> None:
     client = door.with_token(None)
     assert client.get("/healthz").json()["status"] == "ok"
+    assert not door.world.services.alerting.health().is_alive  # no daemon: what is submitted waits
     assert client.get("/readyz").status_code == 200
     door.world.sql("UPDATE m2m.m2m_alembic_version SET version_num = '0001'")
     late = client.get("/readyz")

@@ -84,11 +84,23 @@ class DeviceChange(Base):
             "service_provider_id",
             "iccid",
             unique=True,
+            postgresql_include=["status"],  # so that they are counted by status from the index alone
             postgresql_where=text(one_of("status", OPEN_DEVICES)),
         ),
         Index("ix_device_change_waiting", "bulk_change_id", "iccid", postgresql_where=text("status = 'WAITING'")),
         Index("ix_device_change_batch", "bulk_change_id", "batch", postgresql_where=text("batch IS NOT NULL")),
         Index("ix_device_change_iccid", "service_provider_id", "iccid"),
+        # Counted without a look at the rows: equal entries are stored once, and the tenant is there for the wall.
+        Index("ix_device_change_outcome", "bulk_change_id", "status", "reason", "carrier_code", "tenant_id"),
+        Index(
+            "ix_device_change_reason",
+            "bulk_change_id",
+            "status",
+            "reason",
+            "carrier_code",
+            "row_number",
+            postgresql_where=text("reason IS NOT NULL"),
+        ),
     )
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     tenant_id: Mapped[int]
