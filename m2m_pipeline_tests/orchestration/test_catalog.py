@@ -169,7 +169,7 @@ def test_the_end_of_a_change_tells_which_promises_hold(
     result = change(world, platform, instance)
 
     told = {evaluation.check_name: evaluation.passed for evaluation in result.get_asset_check_evaluations()}
-    assert told == {check.value: True for check, promise in PROMISES.items() if promise.of_a_change}
+    assert told == {check.value: True for check, promise in PROMISES.items() if promise.at_each_end}
 
 
 def test_reconciliation_shows_the_list_and_the_drift_of_its_provider(

@@ -96,11 +96,23 @@ def test_what_the_carrier_refused_is_a_warning_and_what_we_promise_an_error(
     }
 
 
+def test_a_bulk_change_that_ends_well_does_not_hide_what_another_left_refused(world: World) -> None:
+    world.submit_and_run()
+    world.sql(BREAKS[Check.NO_DEVICE_REFUSED])
+    well, _ = world.submit_and_run(rate_plan=THIRD)
+
+    verdicts = {one.check: one for one in world.services.checks.at_end_of(well.id)}
+
+    refused, counts = verdicts[Check.NO_DEVICE_REFUSED], verdicts[Check.COUNTS_BALANCE]
+    assert (refused.holds, refused.bulk_change_id) == (False, None)
+    assert (counts.holds, counts.bulk_change_id) == (True, well.id)
+
+
 @pytest.mark.parametrize("check", Check)
 def test_the_document_says_what_the_code_says(check: Check) -> None:
     (row,) = [line for line in DOCUMENT.read_text().splitlines() if line.startswith(f"| `{check}`")]
     _, name, asset, title, _ = (cell.strip() for cell in row.split("|"))
 
-    assert name.endswith("*") is PROMISES[check].of_a_change
+    assert name.endswith("*") is PROMISES[check].at_each_end
     assert asset.strip("`") == ASSETS[check].to_user_string()
     assert title == PROMISES[check].title
