@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 import dagster as dg
 import pytest
 
-from m2m_pipeline.domain.drift import DriftCause
+from m2m_pipeline.domain.drift import CAUSES, DriftCause
 from m2m_pipeline.orchestration.catalog import (
     audit_trail,
     budget_use,
@@ -181,7 +181,7 @@ def test_reconciliation_shows_the_list_and_the_drift_of_its_provider(
 
     listed, drift = metadata(instance, carrier_state), metadata(instance, rate_plan_drift)
     assert (listed["devices listed"], listed["whole list"]) == (3, True)
-    assert drift["devices drifted"] == drift[f"devices {DriftCause.MADE_OUTSIDE.lower()}"] == 1
+    assert drift["devices drifted"] == drift[f"devices {CAUSES[DriftCause.MADE_OUTSIDE].title}"] == 1
     assert f"devices that differ, at the end of each day: {DriftCause.MADE_OUTSIDE}" in words_of(str(drift["trend"]))
     assert not any(iccid in str(drift) for iccid in world.iccids)
 
