@@ -18,6 +18,7 @@ class EventType(StrEnum):
     """What a notice tells."""
 
     BULK_CHANGE_ENDED = "bulk_change.ended"
+    DRIFT_CHANGED = "drift.changed"
     ALERT_RAISED = "alert.raised"
     ALERT_RESOLVED = "alert.resolved"
     TEST = "test"

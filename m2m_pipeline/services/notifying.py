@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.change import BulkChange
+from m2m_pipeline.domain.drift import CAUSES, DriftCause
 from m2m_pipeline.domain.notices import Event, EventType
 from m2m_pipeline.services.reporting import ResultDocument
 from m2m_pipeline.storage import outbox
@@ -34,3 +36,28 @@ def tell_end(tx: Connection, change: BulkChange, document: ResultDocument) -> No
         return
     sequence = outbox.count_endings(tx, change.id)
     outbox.write(tx, change.tenant_id, event(EventType.BULK_CHANGE_ENDED, told, sequence=sequence), change.id)
+
+
+def tell_drift(
+    tx: Connection,
+    provider: ServiceProvider,
+    before: Mapping[DriftCause, int],
+    now: Mapping[DriftCause, int],
+    new: int,
+) -> None:
+    """Write the notices of a pass that ends: devices that differ `now` and after the pass `before`, by cause.
+
+    `new`: devices of which it was not known. A pass that shows what the one before it showed is not told.
+    """
+    drifted = {cause: devices for cause, devices in now.items() if CAUSES[cause].is_drift}
+    if not new and drifted == {cause: devices for cause, devices in before.items() if CAUSES[cause].is_drift}:
+        return
+    title = f"{provider.name}: {sum(drifted.values())} devices have drifted, {new} of them since the last look"
+    causes = [
+        {"cause": cause.value, "title": CAUSES[cause].title, "devices": devices, "next_step": CAUSES[cause].next_step}
+        for cause, devices in drifted.items()
+    ]
+    lines = [f"{one['devices']} {one['title']}. {one['next_step']}" for one in causes]
+    text = "\n\n".join([title, *lines, f"Type:\n  m2m drift --provider {provider.name} --format csv"])
+    told = {"provider": provider.name, "drifted": sum(drifted.values()), "new": new, "causes": causes}
+    outbox.write(tx, provider.tenant_id, event(EventType.DRIFT_CHANGED, {**told, "title": title, "text": f"{text}\n"}))

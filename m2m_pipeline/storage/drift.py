@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.carrier import DeviceReading
-from m2m_pipeline.domain.drift import AmopView, DriftCause
+from m2m_pipeline.domain.drift import CAUSES, AmopView, DriftCause
 from m2m_pipeline.domain.passes import Pass
 from m2m_pipeline.storage.differences import DIFFERS
 
@@ -104,6 +104,24 @@ def count_open(connection: Connection, provider_id: int) -> dict[DriftCause, int
         {"provider": provider_id},
     )
     return {DriftCause(row.cause): row.devices for row in rows}
+
+
+def count_new(connection: Connection, work: Pass) -> int:
+    """The devices whose drift this pass has seen first."""
+    return connection.execute(
+        text(
+            """
+            SELECT count(*) FROM m2m.drift r JOIN m2m.reconciliation_pass p ON p.id = :pass
+            WHERE r.service_provider_id = :provider AND r.resolved_at IS NULL AND r.cause = ANY(:drift)
+                AND r.first_seen_at >= p.started_at
+            """
+        ),
+        {
+            "pass": work.id,
+            "provider": work.service_provider_id,
+            "drift": sorted(cause for cause, meant in CAUSES.items() if meant.is_drift),
+        },
+    ).scalar_one()
 
 
 def each_open(connection: Connection, provider_id: int) -> Iterator[tuple[str, ...]]:

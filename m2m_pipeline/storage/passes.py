@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, text
 
 from m2m_pipeline.domain.accounts import ServiceProvider
+from m2m_pipeline.domain.drift import DriftCause
 from m2m_pipeline.domain.passes import OPEN_PASSES, Pass, PassLostError, PassPhase, PassSummary
 
 _COLUMNS = "id, tenant_id, service_provider_id, lease_owner, is_full, phase, since, begun_at, page, sweeps, checked"
@@ -103,6 +104,20 @@ def watermark(connection: Connection, provider_id: int) -> datetime | None:
     ).scalar_one()
 
 
+def last_counts(connection: Connection, provider_id: int) -> Mapping[DriftCause, int]:
+    """The devices that differed at the end of the provider's last pass, by cause."""
+    counts = connection.execute(
+        text(
+            """
+            SELECT counts FROM m2m.reconciliation_pass WHERE service_provider_id = :provider AND phase = 'DONE'
+            ORDER BY finished_at DESC LIMIT 1
+            """
+        ),
+        {"provider": provider_id},
+    ).scalar_one_or_none()
+    return {DriftCause(cause): devices for cause, devices in (counts or {}).items()}
+
+
 def move(
     connection: Connection,
     work: Pass,
@@ -158,7 +173,7 @@ def release(connection: Connection, work: Pass, calls: int) -> None:
     )
 
 
-def finish(connection: Connection, work: Pass, counts: Mapping[str, int], unchecked: int, calls: int) -> None:
+def finish(connection: Connection, work: Pass, counts: Mapping[DriftCause, int], unchecked: int, calls: int) -> None:
     """End the pass: what it came to is kept, the list is not.
 
     Raises:

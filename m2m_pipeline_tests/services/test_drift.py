@@ -1,14 +1,16 @@
 """Drift: all that was planted is found, by its cause, and nothing else, within the calls of one listing."""
 
+import json
 from math import ceil
 
 import pytest
 
 from m2m_pipeline.domain.drift import CAUSES, DriftCause
+from m2m_pipeline.domain.notices import DestinationKind
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.services.planting import found, pages, plant, read_alone
-from m2m_pipeline_tests.world import NEW, OLD, THIRD, Options, World
+from m2m_pipeline_tests.world import NEW, OLD, TENANT, THIRD, Options, World
 
 pytestmark = pytest.mark.usefixtures("quick_reads")
 
@@ -39,6 +41,34 @@ def test_each_cause_is_found_and_told_apart_within_the_calls_of_one_listing(make
     checked = [cause for cause in planted if cause not in {DriftCause.CHANGE_IN_PROGRESS, DriftCause.SCHEDULED}]
     assert sorted(read_alone(world)) == sorted(iccid for cause in checked for iccid in planted[cause])
     assert pages(world) <= ceil(DEVICES / 50) + SEARCH_FOR_THE_END + 2
+
+
+def test_drift_is_told_when_it_comes_grows_and_goes_and_not_again_meanwhile(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=4))
+    queue = "https://sqs.eu-west-1.amazonaws.com/1/drift"
+    world.services.destinations.store(TENANT, DestinationKind.SQS, queue, None, "test")
+    first, second, *_ = world.iccids
+
+    def told() -> list[tuple[int, int, list[str]]]:
+        """All that was told since this was asked last: devices that have drifted, new ones, causes."""
+        bodies = world.sql("DELETE FROM m2m.notice WHERE event_type = 'drift.changed' RETURNING body")
+        events = [json.loads(str(body))["data"] for (body,) in bodies]
+        return [(one["drifted"], one["new"], [cause["cause"] for cause in one["causes"]]) for one in events]
+
+    find(world)
+    assert told() == []
+    world.control.drift(first, Drift(rate_plan=THIRD))
+    find(world)
+    assert told() == [(1, 1, ["MADE_OUTSIDE"])]
+    find(world)
+    assert told() == []
+    world.control.drift(second, Drift(rate_plan=THIRD))
+    world.control.drift(first, Drift(rate_plan=OLD))
+    find(world)
+    assert told() == [(1, 1, ["MADE_OUTSIDE"])]
+    world.control.drift(second, Drift(rate_plan=OLD))
+    find(world)
+    assert told() == [(0, 0, [])]
 
 
 def test_where_nothing_differs_nothing_is_read_alone(make_world: MakeWorld) -> None:

@@ -19,6 +19,7 @@ from m2m_pipeline.services.drift.turns import Turns
 from m2m_pipeline.services.execution.access import Denied
 from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.sessions import Sessions
+from m2m_pipeline.services.notifying import tell_drift
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.submission import Submission
 from m2m_pipeline.storage import accounts, differences, drift, passes
@@ -121,7 +122,7 @@ class Drifting:
                 await begin(desk, None if work.full else await desk.look(_watermark))
             await read_list(desk)
             await check(desk)
-            resolved = self._finish(desk)
+            resolved = self._finish(provider, desk)
         except CarrierCallFailedError as error:
             stopped = f"{error} The next pass goes on from here."
         finally:
@@ -141,15 +142,14 @@ class Drifting:
             return passes.claim(tx, provider, owner, seconds) or passes.start(tx, provider, owner, seconds, full=full)
 
     @retrying_transient
-    def _finish(self, desk: Desk) -> int:
-        """Close what is over and end the pass; how many records were closed."""
+    def _finish(self, provider: ServiceProvider, desk: Desk) -> int:
+        """Close what is over, end the pass and tell of it; how many records were closed."""
         with self._database.begin() as tx:
             resolved = drift.resolve(tx, desk.work)
-            counts = {
-                cause.value: count for cause, count in drift.count_open(tx, desk.work.service_provider_id).items()
-            }
+            before, counts = passes.last_counts(tx, provider.id), drift.count_open(tx, provider.id)
             unchecked = differences.count_candidates(tx, desk.work)
             passes.finish(tx, desk.work, counts, unchecked, desk.carrier.pacer.take_calls())
+            tell_drift(tx, provider, before, counts, drift.count_new(tx, desk.work))
         return resolved
 
     def _release(self, desk: Desk) -> None:
