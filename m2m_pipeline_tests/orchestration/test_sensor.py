@@ -2,6 +2,7 @@
 
 import dagster as dg
 import pytest
+from dagster._daemon.sensor import MIN_INTERVAL_LOOP_TIME
 
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.sensors import dispatch_sensor
@@ -93,3 +94,9 @@ def test_a_change_that_waits_or_is_worked_on_is_not_asked_for(
     world.services.execution.claim(taken, "run-1")
 
     assert not tick(platform, instance).run_requests
+
+
+def test_the_sensor_is_due_at_each_look_of_the_daemon() -> None:
+    """Dagster looks every `MIN_INTERVAL_LOOP_TIME` seconds, a moment less than that after the tick before began."""
+    assert SENSOR.minimum_interval_seconds is not None
+    assert SENSOR.minimum_interval_seconds < MIN_INTERVAL_LOOP_TIME
