@@ -45,10 +45,10 @@ check: $(VENV)/.dev ## lint, formatting, types, import contracts
 	@$(VENV)/bin/basedpyright --warnings
 	@$(VENV)/bin/lint-imports
 
-bench: $(VENV)/.bench ## what the platform reaches, against its targets and against others; 35 minutes by estimate
+bench: $(VENV)/.bench ## what the platform reaches, against its targets and against others; half an hour by estimate
 	@$(VENV)/bin/python -m benchmarks
 
-bench-quick: $(VENV)/.bench ## the same in small sizes: a hint in 5 minutes by estimate
+bench-quick: $(VENV)/.bench ## the same in small sizes: a hint in 3 minutes
 	@$(VENV)/bin/python -m benchmarks --quick
 
 lock: $(VENV)/.dev ## resolve the locks anew
