@@ -63,7 +63,8 @@ class Gatekeeper:
                 gate.store(tx, self.account, decided)
                 return answer
             kept = stale if answer.calls > answer.places else ()
-            gate.keep(tx, kept, locked.now)
+            if kept:
+                gate.keep(tx, kept, locked.now)
             places = gate.store(tx, self.account, decided, self._holder, answer)
         return Permits(self._permits(answer, places), answer.probe, kept)
 
