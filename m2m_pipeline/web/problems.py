@@ -26,6 +26,7 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "invalid-request": Kind(400, "The request cannot be read", False, "Correct what `errors` names."),
+    "malformed-http": Kind(400, "That is no HTTP request", False, "Correct its first line and its headers (RFC 9112)."),
     "request-rejected": Kind(
         400, "The request does not hold; nothing was recorded", False, "Correct every one of `errors`, or leave it out."
     ),

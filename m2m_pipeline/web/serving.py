@@ -6,6 +6,7 @@ from m2m_pipeline.bootstrap import build
 from m2m_pipeline.logs import configure
 from m2m_pipeline.settings import MissingSettingError, Settings
 from m2m_pipeline.web.application import build_app
+from m2m_pipeline.web.malformed import ProblemProtocol
 from m2m_pipeline.web.page.visiting import LOOPBACK_HOSTS
 
 SHUTDOWN_SECONDS = 5
@@ -31,6 +32,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
             build_app(services, settings),
             host=host,
             port=port,
+            http=ProblemProtocol,
             log_level="warning",
             access_log=False,
             server_header=False,

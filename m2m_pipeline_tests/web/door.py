@@ -12,6 +12,7 @@ import uvicorn
 
 from m2m_pipeline.domain.permissions import Role
 from m2m_pipeline.web.application import build_app
+from m2m_pipeline.web.malformed import ProblemProtocol
 from m2m_pipeline_tests.world import NEW, PROVIDER, TENANT, World
 
 RIVAL = "rival"
@@ -54,7 +55,8 @@ def open_door(world: World, *, port: int = 0, **changed: object) -> Generator[Do
         for role in Role
     }
     listener = socket.create_server(("127.0.0.1", port))
-    config = uvicorn.Config(build_app(world.services, settings), log_level="critical", timeout_graceful_shutdown=2)
+    app = build_app(world.services, settings)
+    config = uvicorn.Config(app, http=ProblemProtocol, log_level="critical", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()

@@ -1,6 +1,8 @@
-"""About a thousand bad inputs: no answer 500, none that the document does not know, and no trace, SQL or secret."""
+"""About a thousand bad inputs: no answer 500, none that the document does not know, and no trace, SQL or secret.
 
-import random
+They are the same at each run; the soak draws others.
+"""
+
 from collections.abc import Callable, Generator
 
 import pytest
@@ -8,6 +10,8 @@ import pytest
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.web import bad_inputs
 from m2m_pipeline_tests.web.door import Door
+
+_SEED = 20_832
 
 
 @pytest.fixture
@@ -18,4 +22,4 @@ def door(make_world: MakeWorld) -> Generator[Door]:
 
 @pytest.mark.parametrize("throw", bad_inputs.KINDS)
 def test_every_bad_input_is_answered_with_words(door: Door, throw: Callable[[Door, int], int]) -> None:
-    assert throw(door, random.SystemRandom().getrandbits(32)) >= 150
+    assert throw(door, _SEED) >= 150
