@@ -15,7 +15,7 @@ from m2m_pipeline.domain.secrets import SecretReference, SecretUnavailableError
 from m2m_pipeline.services.credentials import Credentials
 from m2m_pipeline.services.execution.access import Denied
 from m2m_pipeline.services.paced import CarrierDoor, PacedCarrier
-from m2m_pipeline.storage import accounts, audit, inventory
+from m2m_pipeline.storage import accounts, audit, inventory, plans
 from m2m_pipeline.storage.database import Database
 
 # The carrier's list answers "modified since"; one source refuses moments more than a year back.
@@ -140,7 +140,7 @@ class Accounts:
     ) -> None:
         """Store the plans that a provider offers."""
         with self._database.begin() as tx:
-            accounts.store_plans(tx, provider, rate_plans, communication_plans)
+            plans.store(tx, provider, rate_plans, communication_plans)
 
     def import_devices(self, provider: ServiceProvider, devices: Sequence[DeviceReading]) -> int:
         """Store devices of the inventory; how many were new or differed."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.services.standings import Standing, Standings
-from m2m_pipeline.storage import accounts
+from m2m_pipeline.storage import accounts, plans
 from m2m_pipeline.storage.database import Database
 
 
@@ -31,7 +31,7 @@ class Catalogue:
         with self._database.begin() as tx:
             tenant = accounts.find_tenant(tx, tenant_name)
             found = [
-                (one, accounts.list_rate_plans(tx, one.id), accounts.list_communication_plans(tx, one.id))
+                (one, plans.list_rate_plans(tx, one.id), plans.list_communication_plans(tx, one.id))
                 for one in (accounts.list_providers(tx, tenant.id) if tenant else [])
             ]
-        return [Offer(one, plans, communication, self._standings.of(one)) for one, plans, communication in found]
+        return [Offer(one, rate_plans, others, self._standings.of(one)) for one, rate_plans, others in found]

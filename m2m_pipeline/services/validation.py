@@ -14,7 +14,7 @@ from m2m_pipeline.domain.problems import Problem, shown
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.request import CARRIER_RATE_PLAN_CHANGE, BulkChangeRequest, InvalidRows
 from m2m_pipeline.domain.rows import marked_rows, row_problems
-from m2m_pipeline.storage import accounts, bulk_changes, inventory
+from m2m_pipeline.storage import accounts, bulk_changes, inventory, plans
 
 NO_TARGET = Target("", None, None)
 
@@ -49,10 +49,10 @@ def request_problems(
         kind = provider.integration_type
         message = f'Service provider "{provider.name}" is of type "{kind}", which no adapter serves.'
         problems.append(Problem(ReasonCode.PROVIDER_UNSUPPORTED, message, "provider", provider.name))
-    if rate_plan and not accounts.has_rate_plan(connection, provider.id, rate_plan):
+    if rate_plan and not plans.has_rate_plan(connection, provider.id, rate_plan):
         message = f'"{shown(rate_plan)}" is no rate plan of "{provider.name}".'
         problems.append(Problem(ReasonCode.RATE_PLAN_UNKNOWN, message, "rate_plan", shown(rate_plan)))
-    if communication_plan and not accounts.has_communication_plan(connection, provider.id, communication_plan):
+    if communication_plan and not plans.has_communication_plan(connection, provider.id, communication_plan):
         message = f'"{shown(communication_plan)}" is no communication plan of "{provider.name}".'
         value = shown(communication_plan)
         problems.append(Problem(ReasonCode.COMMUNICATION_PLAN_UNKNOWN, message, "communication_plan", value))

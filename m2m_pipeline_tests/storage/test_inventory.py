@@ -3,7 +3,7 @@
 from sqlalchemy import text
 
 from m2m_pipeline.domain.carrier import DeviceReading
-from m2m_pipeline.storage import accounts, inventory
+from m2m_pipeline.storage import accounts, inventory, plans
 from m2m_pipeline_tests.storage.conftest import ICCIDS, Stock
 
 HOSTILE = '\'; DROP TABLE m2m.device; -- :x %s $1 \\ "q" 漢'
@@ -51,15 +51,15 @@ def test_whatever_a_text_looks_like_it_is_stored_as_it_is(stock: Stock) -> None:
         accounts.insert_provider(tx, tenant.id, HOSTILE, HOSTILE, HOSTILE)
         provider = accounts.find_provider(tx, tenant.id, name=HOSTILE)
         assert provider is not None
-        accounts.store_plans(tx, provider, [HOSTILE], [HOSTILE])
+        plans.store(tx, provider, [HOSTILE], [HOSTILE])
         accounts.store_credential(tx, provider, HOSTILE, HOSTILE.encode())
         inventory.store_devices(tx, provider, [DeviceReading(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE)])
     with stock.database.begin() as tx:
         found = accounts.find_provider(tx, tenant.id, name=HOSTILE)
         assert found == provider
         assert (provider.name, provider.base_url) == (HOSTILE, HOSTILE)
-        assert accounts.has_rate_plan(tx, provider.id, HOSTILE)
-        assert accounts.has_communication_plan(tx, provider.id, HOSTILE)
+        assert plans.has_rate_plan(tx, provider.id, HOSTILE)
+        assert plans.has_communication_plan(tx, provider.id, HOSTILE)
         assert accounts.find_credential(tx, provider.id) == (HOSTILE, HOSTILE.encode())
         assert list(inventory.find_plans(tx, provider.id, [HOSTILE])) == [HOSTILE]
         assert len(inventory.find_plans(tx, stock.ours.id, ICCIDS)) == 3
@@ -67,12 +67,12 @@ def test_whatever_a_text_looks_like_it_is_stored_as_it_is(stock: Stock) -> None:
 
 def test_a_retired_plan_that_is_named_again_is_back(stock: Stock) -> None:
     with stock.database.begin() as tx:
-        accounts.store_plans(tx, stock.ours, ["A", "A"], [])
+        plans.store(tx, stock.ours, ["A", "A"], [])
         tx.execute(text("UPDATE m2m.carrier_rate_plan SET retired_at = clock_timestamp()"))
-        assert not accounts.has_rate_plan(tx, stock.ours.id, "A")
-        accounts.store_plans(tx, stock.ours, ["A"], [])
-        assert accounts.has_rate_plan(tx, stock.ours.id, "A")
-        assert not accounts.has_rate_plan(tx, stock.theirs.id, "A")
+        assert not plans.has_rate_plan(tx, stock.ours.id, "A")
+        plans.store(tx, stock.ours, ["A"], [])
+        assert plans.has_rate_plan(tx, stock.ours.id, "A")
+        assert not plans.has_rate_plan(tx, stock.theirs.id, "A")
 
 
 def test_a_provider_is_found_by_name_by_id_or_by_both_and_never_by_neither(stock: Stock) -> None:
