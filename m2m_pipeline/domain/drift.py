@@ -54,6 +54,9 @@ CAUSES: Mapping[DriftCause, Cause] = {
     ),
 }
 
+DRIFT = frozenset(cause for cause, meant in CAUSES.items() if meant.is_drift)
+"""What counts as drift: nothing of ours explains it."""
+
 FOLLOWED = frozenset({DriftCause.MADE_OUTSIDE, DriftCause.PLAN_UNKNOWN, DriftCause.DEVICE_NEW})
 """What AMOP takes over under the policy `follow`. A device that is gone is never removed: a person decides."""
 

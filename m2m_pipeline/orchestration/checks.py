@@ -1,6 +1,6 @@
 """Promises as asset checks: some at the end of each bulk change, all of them by schedule."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 
 import dagster as dg
 
@@ -72,7 +72,7 @@ def show_end(context: dg.OpExecutionContext, platform: Platform, document: Resul
     details = platform.services.statistics.change(document.id)
     context.log_event(materialization(document, platform.services.links, details))
     context.log_event(audit_materialization(document, details))
-    for verdict in platform.services.checks.at_end_of(document.id):
+    for verdict in platform.services.checks.at_end_of(document.id, _not_shown_as_kept(context.instance)):
         evaluation = dg.AssetCheckEvaluation(
             asset_key=ASSETS[verdict.check],
             check_name=verdict.check.value,
@@ -83,6 +83,14 @@ def show_end(context: dg.OpExecutionContext, platform: Platform, document: Resul
             partition=str(verdict.bulk_change_id) if verdict.bulk_change_id else None,
         )
         context.log_event(evaluation)  # pyright: ignore[reportArgumentType] -- taken, though not in the type
+
+
+def _not_shown_as_kept(instance: dg.DagsterInstance) -> Collection[Check]:
+    """The promises that the catalog does not show as kept: broken, or being held against the rows right now."""
+    keys = [dg.AssetCheckKey(asset, check.value) for check, asset in ASSETS.items()]
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    evaluations = ((Check(key.name), record.evaluation) for key, record in latest.items())
+    return {check for check, evaluation in evaluations if not (evaluation and evaluation.passed)}
 
 
 def _severity(verdict: Verdict) -> dg.AssetCheckSeverity:

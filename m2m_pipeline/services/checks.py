@@ -1,6 +1,6 @@
 """Promises that are held against the rows: which there are, what breaks them, and what to do then."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -33,7 +33,6 @@ class Promise:
     """What holds (`title`), the rows that break it, and what to do about them.
 
     `at_each_end`: it is told at the end of each bulk change, of that change alone.
-    `of_all`: it is told of all of them even then, so that an end which went well does not hide what another left.
     `only_warns`: it is not ours to keep, so a warning.
     """
 
@@ -41,7 +40,6 @@ class Promise:
     broken: Question | None  # None: the audit log's own proof
     next_step: str
     at_each_end: bool = False
-    of_all: bool = False
     only_warns: bool = False
 
 
@@ -63,7 +61,6 @@ PROMISES: Mapping[Check, Promise] = {
         checks.left_refused,
         "`m2m result ID` names the reasons; `m2m retry ID`, or the button on the change's page, tries them again.",
         at_each_end=True,
-        of_all=True,
         only_warns=True,
     ),
     Check.AUDIT_COMPLETE: Promise(
@@ -134,11 +131,15 @@ class Checks:
         """The chosen promises, held against everything."""
         return [self._verdict(check, self._limits) for check in chosen]
 
-    def at_end_of(self, bulk_change_id: int) -> Sequence[Verdict]:
-        """The promises that are told at the end of a bulk change."""
+    def at_end_of(self, bulk_change_id: int, doubtful: Collection[Check]) -> Sequence[Verdict]:
+        """The promises that are told at the end of a bulk change.
+
+        A `doubtful` one, which may be broken elsewhere, is held against everything where this change keeps it: an end
+        that went well must not hide what another left.
+        """
         alone = replace(self._limits, bulk_change_id=bulk_change_id)
-        told = ((check, promise) for check, promise in PROMISES.items() if promise.at_each_end)
-        return [self._verdict(check, self._limits if promise.of_all else alone) for check, promise in told]
+        of_it = [self._verdict(check, alone) for check, promise in PROMISES.items() if promise.at_each_end]
+        return [self._verdict(one.check, self._limits) if one.holds and one.check in doubtful else one for one in of_it]
 
     def _verdict(self, check: Check, scope: Scope) -> Verdict:
         question = PROMISES[check].broken

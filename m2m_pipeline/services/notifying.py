@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.change import BulkChange
-from m2m_pipeline.domain.drift import CAUSES, DriftCause
+from m2m_pipeline.domain.drift import CAUSES, DRIFT, DriftCause
 from m2m_pipeline.domain.notices import Event, EventType
 from m2m_pipeline.services.reporting import ResultDocument
 from m2m_pipeline.storage import outbox
@@ -49,8 +49,8 @@ def tell_drift(
 
     `new`: devices of which it was not known. A pass that shows what the one before it showed is not told.
     """
-    drifted = {cause: devices for cause, devices in now.items() if CAUSES[cause].is_drift}
-    if not new and drifted == {cause: devices for cause, devices in before.items() if CAUSES[cause].is_drift}:
+    drifted = {cause: devices for cause, devices in now.items() if cause in DRIFT}
+    if not new and drifted == {cause: devices for cause, devices in before.items() if cause in DRIFT}:
         return
     title = f"{provider.name}: {sum(drifted.values())} devices have drifted, {new} of them since the last look"
     causes = [

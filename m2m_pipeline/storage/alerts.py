@@ -15,7 +15,7 @@ from m2m_pipeline.domain.alerts import (
     AlertName,
     Finding,
 )
-from m2m_pipeline.domain.drift import CAUSES
+from m2m_pipeline.domain.drift import DRIFT
 
 _ENDED = """
     SELECT 'bulk change ' || b.id AS subject, 'Tenant ' || t.name || ', provider ' || p.name || '.' AS detail
@@ -65,7 +65,7 @@ CONDITIONS: Mapping[AlertName, tuple[str, Mapping[str, object]]] = {
         WHERE d.resolved_at IS NULL AND d.cause = ANY(:causes) GROUP BY p.name, t.name HAVING count(*) > :devices
         """,
         {
-            "causes": sorted(name.value for name, cause in CAUSES.items() if cause.is_drift),
+            "causes": sorted(DRIFT),
             "devices": DRIFT_LIMIT_DEVICES,
         },
     ),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
-from m2m_pipeline.domain.drift import CAUSES
+from m2m_pipeline.domain.drift import DRIFT
 from m2m_pipeline.domain.reasons import ROW_FAULTS
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, FINISHABLE_DEVICES
 from m2m_pipeline.storage.audit import UNTOLD
@@ -187,7 +187,7 @@ def _ask(connection: Connection, scope: Scope, question: str) -> Broken:
             "ended": sorted(ENDED_BULK_CHANGES),
             "finishable": sorted(FINISHABLE_DEVICES),
             "faults": sorted(ROW_FAULTS),
-            "drift": sorted(cause for cause, meant in CAUSES.items() if meant.is_drift),
+            "drift": sorted(DRIFT),
         },
     )
     return [(str(row[0]), str(row[1])) for row in rows]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.carrier import DeviceReading
-from m2m_pipeline.domain.drift import CAUSES, AmopView, DriftCause
+from m2m_pipeline.domain.drift import DRIFT, AmopView, DriftCause
 from m2m_pipeline.domain.passes import Pass
 from m2m_pipeline.storage.differences import DIFFERS
 
@@ -119,7 +119,7 @@ def count_new(connection: Connection, work: Pass) -> int:
         {
             "pass": work.id,
             "provider": work.service_provider_id,
-            "drift": sorted(cause for cause, meant in CAUSES.items() if meant.is_drift),
+            "drift": sorted(DRIFT),
         },
     ).scalar_one()
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider
-from m2m_pipeline.domain.drift import CAUSES, DriftCause
+from m2m_pipeline.domain.drift import DRIFT, DriftCause
 from m2m_pipeline.domain.passes import Pass, PassSummary
 from m2m_pipeline.services.accounts import CarrierCallFailedError
 from m2m_pipeline.services.drift.checking import check
@@ -54,7 +54,7 @@ class Found:
     @property
     def drifted(self) -> int:
         """Devices whose difference is drift, not something under way."""
-        return sum(count for cause, count in self.counts.items() if CAUSES[cause].is_drift)
+        return sum(count for cause, count in self.counts.items() if cause in DRIFT)
 
 
 class Drifting:
