@@ -2,7 +2,6 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,6 +11,7 @@ from m2m_pipeline.domain.audit_chain import FIELDS
 from m2m_pipeline.services.audit import sealing
 from m2m_pipeline.storage.schema.records import AuditEntry
 from m2m_pipeline_tests.audit.log import NAMES, Log
+from m2m_pipeline_tests.writer import writer_role
 
 WRITERS, SEALERS, ROUNDS = 4, 3, 12
 
@@ -160,13 +160,7 @@ def test_entries_and_links_cannot_be_changed_removed_or_emptied_while_the_trigge
 
 
 def test_the_documented_role_writes_and_seals_and_can_do_no_more(log: Log) -> None:
-    """The statements are those of docs/audit.md."""
-    document = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
-    (script,) = [part.split("```")[0] for part in document.split("```sql\n")[1:] if "CREATE ROLE m2m_writer" in part]
-    role = f"writer_{id(log)}"
-    with log.owner() as owner:
-        owner.execute(script.replace("m2m_writer", role).encode())
-    try:
+    with writer_role(log.url) as role:
         with log.owner() as session:
             session.execute(f"SET ROLE {role}".encode())
             session.execute(_ENTRY, (1,))
@@ -183,6 +177,3 @@ def test_the_documented_role_writes_and_seals_and_can_do_no_more(log: Log) -> No
             ):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege), log.owner() as session:
                     session.execute(f"SET ROLE {role}; {statement}".encode())
-    finally:
-        with log.owner() as owner:
-            owner.execute(f"DROP OWNED BY {role}; DROP ROLE {role}".encode())
