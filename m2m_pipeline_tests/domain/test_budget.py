@@ -91,12 +91,13 @@ def calls_in_any_second(moments: list[float]) -> int:
 LIMITS = st.builds(Limits, st.sampled_from([1.0, 5.0, 7.5, 50.0, 500.0, 5000.0]), st.integers(1, 300))
 
 
-@given(LIMITS, st.integers(1, 6), st.integers(1, 60), st.integers(0, 10**6))
+@given(LIMITS, st.lists(st.integers(1, 8), min_size=1, max_size=6), st.integers(1, 60), st.integers(0, 10**6))
 @settings(max_examples=60, deadline=None)
 def test_no_number_of_runs_exceeds_the_calls_a_second_or_the_calls_in_flight(
-    limits: Limits, runs: int, group: int, seed: int
+    limits: Limits, weights: list[int], group: int, seed: int
 ) -> None:
-    account = Account(limits, {f"run-{n}": group for n in range(runs)}, seed)
+    runs = {f"run-{n}": weight for n, weight in enumerate(weights)}
+    account = Account(limits, dict.fromkeys(runs, group), seed, runs)
 
     account.play(12)
 
