@@ -38,7 +38,7 @@ def submit(
     batch_size: Annotated[
         int | None, typer.Option(help="Devices a batch; chosen by the account's speed if left out.")
     ] = None,
-    priority: Annotated[int, typer.Option(help="Higher goes first.")] = 0,
+    priority: Annotated[int, typer.Option(help="Higher goes first; above 0 it takes more of the account's turns.")] = 0,
     idempotency_key: Annotated[str | None, typer.Option(help="The same key never makes a second bulk change.")] = None,
     invalid_rows: Annotated[str, typer.Option(help="What faulty rows do: `reject` the request, or `skip`.")] = "reject",
     process_changes: Annotated[

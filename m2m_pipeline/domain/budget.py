@@ -3,7 +3,8 @@
 Pure decisions over one value, `Gate`, which storage keeps as one row for all processes. Times are seconds of the
 database's clock, rates are calls/s. A permit is a moment in the (near) future: whoever has one sleeps until it and then
 calls, so nobody polls for it and nobody starves. Whoever has to wait is remembered in order of asking, so that runs
-which share an account advance together: each gets its group of calls, then it is the next one's turn.
+which share an account advance together: each gets its group of calls, then it is the next one's turn. A run of weight
+two takes two turns before that: its groups are no larger, since the places would bound them.
 """
 
 from collections.abc import Iterable
@@ -79,11 +80,12 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A run that waits: when it was seen last, and when it will come back to ask."""
+    """A run that waits: when it was seen last, when it will come back to ask, and its turns until the next run's."""
 
     holder: str
     seen_at: float
     back_at: float
+    turns: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,13 +163,14 @@ def restraint(gate: Gate, limits: Limits, now: float) -> Restraint:
 class Asking:
     """A run that has `held` places asks for up to `calls` calls.
 
-    `probe`: cheap ones, which may find out whether a silent carrier is back.
+    `probe`: cheap ones, which may find out whether a silent carrier is back. `weight`: turns that it takes in a row.
     """
 
     holder: str
     calls: int
     probe: bool = False
     held: int = 0
+    weight: int = 1
 
 
 def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) -> tuple[Gate, Grant | Wait]:
@@ -178,6 +181,7 @@ def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) 
     spacing = 1 / (rate * SHARE_OF_THE_LIMIT)
     queue = tuple(turn for turn in gate.waiting if now - turn.seen_at < FORGOTTEN_SECONDS)
     place = next((i for i, turn in enumerate(queue) if turn.holder == asking.holder), len(queue))
+    own = queue[place] if place < len(queue) else Turn(asking.holder, now, now, asking.weight)
     before = [turn for turn in queue[:place] if now < turn.back_at + GRACE_SECONDS]
     early = max(0.0, gate.next_call_at - now - AHEAD_SECONDS)
     free = limits.in_flight - in_flight
@@ -191,15 +195,16 @@ def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) 
     if before or early or (scarce and not stays):
         seconds = early + spacing * len(before) if early or before else reach
         seconds = min(LONGEST_WAIT_SECONDS, max(seconds, _slot_wait(spacing)))
-        turn = Turn(asking.holder, now, now + seconds)
+        turn = replace(own, seen_at=now, back_at=now + seconds)
         return replace(gate, waiting=(*queue[:place], turn, *queue[place + 1 :])), Wait(seconds)
     places = min(calls, free)
     calls = calls if stays else places
     first_at = max(gate.next_call_at, now + (LEAD_SECONDS if limits.binding else 0.0))
-    return (
-        replace(gate, next_call_at=first_at + calls * spacing, waiting=(*queue[:place], *queue[place + 1 :])),
-        Grant(calls, first_at, spacing, places),
-    )
+    next_call_at = first_at + calls * spacing
+    # For the rest of its turns it keeps its place; until the next permit can be had, that costs the others nothing.
+    kept = replace(own, seen_at=now, back_at=max(now, next_call_at - AHEAD_SECONDS), turns=own.turns - 1)
+    waiting = (*queue[:place], *([kept] if kept.turns else []), *queue[place + 1 :])
+    return replace(gate, next_call_at=next_call_at, waiting=waiting), Grant(calls, first_at, spacing, places)
 
 
 def throttled(gate: Gate, limits: Limits, now: float, retry_after: float | None = None) -> Gate:

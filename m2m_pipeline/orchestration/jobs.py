@@ -22,6 +22,8 @@ from m2m_pipeline.orchestration.ops import (
         "dagster/retry_strategy": "ALL_STEPS",
         # The next attempt is the queue's decision, never Dagster's.
         "dagster/max_retries": "0",
+        # `dagster.yaml` leaves slots to scheduled work, however many of these wait.
+        "m2m/bulk": "true",
     },
 )
 def bulk_carrier_rate_plan_change() -> None:

@@ -42,11 +42,12 @@ class News:
 
 @dataclass
 class Gatekeeper:
-    """One holder of permits at the gate of one account."""
+    """One holder of permits at the gate of one account. `weight`: as in `Asking`."""
 
     database: Database
     account: str
     limits: Limits
+    weight: int = 1
     _holder: str = field(default_factory=lambda: secrets.token_hex(8))
     _ahead: float = inf  # the event loop's clock to the database's: what is known of it best
 
@@ -57,7 +58,7 @@ class Gatekeeper:
             before = time.monotonic()
             locked = gate.lock(tx, self.account, news.free)
             self._ahead = _nearest(self._ahead, before - locked.now, time.monotonic() - locked.now)
-            asking = Asking(self._holder, calls, probe, held)
+            asking = Asking(self._holder, calls, probe, held, self.weight)
             decided, answer = budget.ask(self._after(locked, news), self.limits, asking, locked.in_flight, locked.now)
             if isinstance(answer, Wait):
                 gate.store(tx, self.account, decided)

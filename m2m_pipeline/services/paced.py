@@ -34,7 +34,7 @@ _SHUT = Unreachable(
 
 
 MOST_WEIGHT = 8
-"""How many turns the most urgent run takes while an ordinary one takes one."""
+"""How many turns the most urgent run takes in a row while an ordinary one takes one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class CarrierDoor:
     def open(self, provider: ServiceProvider, credential: Credential, priority: int = 0) -> "PacedCarrier":
         """The provider's account for the running event loop; to be closed by the caller.
 
-        `priority` above 0 takes more of the account's turns, up to `MOST_WEIGHT`.
+        `priority` above 0 takes more of the account's turns in a row, up to `MOST_WEIGHT`.
 
         Raises:
             UnsupportedIntegrationError: no adapter serves the provider's integration type.

@@ -37,14 +37,14 @@ class _Demand:
 class Pacer:
     """Permits of one account for one event loop. All of them come from the account's row in the database.
 
-    `weight`: how many turns this run takes while one of weight 1 takes one.
+    `weight`: how many turns this run takes in a row while one of weight 1 takes one.
     """
 
     def __init__(self, database: Database, account: str, limits: Limits, weight: int = 1) -> None:
         self.calls = 0  # made, and not yet taken by `take_calls`
-        of_a_turn = max(1, round(limits.calls_per_second * TURN_SECONDS)) * weight
+        of_a_turn = max(1, round(limits.calls_per_second * TURN_SECONDS))
         self._group = min(of_a_turn, limits.in_flight, MOST_AT_ONCE)  # calls in one turn
-        self._gatekeeper = Gatekeeper(database, account, limits)
+        self._gatekeeper = Gatekeeper(database, account, limits, weight)
         self._demands: deque[_Demand] = deque()
         self._places = Places()
         self._trouble_at = -inf  # nobody who was promised a place before waits for it any more

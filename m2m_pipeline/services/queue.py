@@ -3,11 +3,16 @@
 from collections.abc import Sequence
 
 from m2m_pipeline.domain.change import QueuedBulkChange
-from m2m_pipeline.storage import bulk_changes, overlaps
+from m2m_pipeline.storage import overlaps, queue
 from m2m_pipeline.storage.database import Database
 
-HEAD_SIZE = 25
-"""Bulk changes looked at in a tick: Dagster stores every run request with the tick."""
+HEAD_OF_ACCOUNT = 5
+"""Bulk changes of one carrier account in the head: one more than `dagster.yaml` lets run at once, so that the next is
+there when one ends. The rest of the account's queue could not start, and must not stand before other accounts."""
+
+HEAD_SIZE = 100
+"""Bulk changes in the head: Dagster looks each one up, and stores it, at every tick. Enough that no slot is free for
+want of one: the slots are taken before the accounts at their limit, with five changes each, could fill the head."""
 
 
 class Queue:
@@ -17,9 +22,9 @@ class Queue:
         self._database = database
 
     def head(self) -> Sequence[QueuedBulkChange]:
-        """The next bulk changes to start, the most urgent first."""
+        """The next bulk changes to start, each account's most urgent first."""
         with self._database.begin() as tx:
-            return bulk_changes.list_queued(tx, HEAD_SIZE)
+            return queue.read_head(tx, HEAD_OF_ACCOUNT, HEAD_SIZE)
 
     def waits_for(self, bulk_change_id: int) -> int | None:
         """The earlier bulk change whose end this one waits for, if any: they share devices."""

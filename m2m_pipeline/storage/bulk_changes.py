@@ -1,18 +1,16 @@
 """Bulk changes: request, queue and lease (`storage.leases`) are one row, so that they cannot disagree."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from sqlalchemy import Connection, Row, text
 
-from m2m_pipeline.domain.accounts import account_label
 from m2m_pipeline.domain.attempt import Attempt
-from m2m_pipeline.domain.change import BulkChange, QueuedBulkChange
+from m2m_pipeline.domain.change import BulkChange
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, BulkChangeStatus, bulk_change_sources
-from m2m_pipeline.storage.overlaps import HAS_TO_WAIT
 
 _COLUMNS = (
     "id, tenant_id, service_provider_id, status, rate_plan, communication_plan, effective_date, batch_size, priority, "
@@ -187,30 +185,6 @@ def request_of(connection: Connection, bulk_change_id: int) -> Mapping[str, obje
     return connection.execute(
         text("SELECT request FROM m2m.bulk_change WHERE id = :id"), {"id": bulk_change_id}
     ).scalar_one()
-
-
-def list_queued(connection: Connection, limit: int) -> Sequence[QueuedBulkChange]:
-    """The head of the queue: higher priority first, then first come, first served; what has to wait is passed over."""
-    rows = connection.execute(
-        text(
-            f"""
-            SELECT b.id, b.attempt, b.priority, t.name AS tenant, p.name AS provider, p.base_url,
-                coalesce(c.username, '') AS username
-            FROM m2m.bulk_change b JOIN m2m.tenant t ON t.id = b.tenant_id
-            JOIN m2m.service_provider p ON p.id = b.service_provider_id
-            LEFT JOIN m2m.carrier_credential c ON c.service_provider_id = p.id
-            WHERE b.status = 'QUEUED' AND NOT {HAS_TO_WAIT}
-            ORDER BY b.priority DESC, b.queued_at LIMIT :limit
-            """
-        ),
-        {"limit": limit},
-    )
-    return [
-        QueuedBulkChange(
-            row.id, row.attempt, row.priority, row.tenant, row.provider, account_label(row.base_url, row.username)
-        )
-        for row in rows
-    ]
 
 
 def stop(connection: Connection, attempt: Attempt, reason: ReasonCode, message: str) -> None:

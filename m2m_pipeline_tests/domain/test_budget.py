@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 
 from m2m_pipeline.domain.budget import (
     AHEAD_SECONDS,
+    GRACE_SECONDS,
+    LEAD_SECONDS,
     PROBE_SECONDS,
     SILENT_IN_A_ROW,
     Asking,
@@ -36,6 +38,7 @@ class Account:
     limits: Limits
     groups: dict[str, int]
     seed: int = 0
+    weights: dict[str, int] = field(default_factory=dict[str, int])  # 1 where none is named
     latency: tuple[float, float] = (0.05, 0.3)
     gate: Gate = field(default_factory=Gate)
     now: float = 1000.0
@@ -54,7 +57,7 @@ class Account:
             self.now, _, name = heapq.heappop(events)
             places = {run: [end for end in ends if end > self.now] for run, ends in places.items()}
             own = places[name]
-            asking = Asking(name, self.groups[name], held=len(own))
+            asking = Asking(name, self.groups[name], held=len(own), weight=self.weights.get(name, 1))
             self.gate, answer = ask(self.gate, self.limits, asking, sum(map(len, places.values())), self.now)
             back_at = self.now + 0.005
             if isinstance(answer, Wait):
@@ -88,12 +91,13 @@ def calls_in_any_second(moments: list[float]) -> int:
 LIMITS = st.builds(Limits, st.sampled_from([1.0, 5.0, 7.5, 50.0, 500.0, 5000.0]), st.integers(1, 300))
 
 
-@given(LIMITS, st.integers(1, 6), st.integers(1, 60), st.integers(0, 10**6))
+@given(LIMITS, st.lists(st.integers(1, 8), min_size=1, max_size=6), st.integers(1, 60), st.integers(0, 10**6))
 @settings(max_examples=60, deadline=None)
 def test_no_number_of_runs_exceeds_the_calls_a_second_or_the_calls_in_flight(
-    limits: Limits, runs: int, group: int, seed: int
+    limits: Limits, weights: list[int], group: int, seed: int
 ) -> None:
-    account = Account(limits, {f"run-{n}": group for n in range(runs)}, seed)
+    runs = {f"run-{n}": weight for n, weight in enumerate(weights)}
+    account = Account(limits, dict.fromkeys(runs, group), seed, runs)
 
     account.play(12)
 
@@ -115,12 +119,42 @@ def test_the_budget_is_used_and_shared_evenly(rate: float, in_flight: int, group
     assert min(account.share.values()) >= 0.8 * len(account.moments) / runs
 
 
-def test_a_run_with_twice_the_group_gets_twice_the_calls() -> None:
-    account = Account(Limits(50.0, 50), {"urgent": 10, "ordinary": 5})
+@pytest.mark.parametrize("weight", [2, 4, 8])
+@pytest.mark.parametrize(
+    ("rate", "in_flight", "group"), [(5.0, 1, 1), (5.0, 5, 1), (50.0, 5, 5), (50.0, 50, 5), (500.0, 300, 50)]
+)
+def test_a_run_gets_as_many_times_the_calls_as_it_has_weight_and_none_starves(
+    rate: float, in_flight: int, group: int, weight: int
+) -> None:
+    runs = {"urgent": group, "ordinary": group, "another": group}
+    account = Account(Limits(rate, in_flight), runs, weights={"urgent": weight})
+
+    account.play(120)
+
+    assert account.share["urgent"] / account.share["ordinary"] == pytest.approx(weight, rel=0.15)
+    assert account.share["another"] / account.share["ordinary"] == pytest.approx(1.0, rel=0.15)
+
+
+def test_a_run_with_weight_that_is_alone_gets_all_calls() -> None:
+    account = Account(Limits(50.0, 50), {"urgent": 5}, weights={"urgent": 8})
 
     account.play(60)
 
-    assert account.share["urgent"] / account.share["ordinary"] == pytest.approx(2.0, rel=0.15)
+    assert len(account.moments) >= 0.95 * 50 * 60
+
+
+def test_a_run_that_does_not_come_back_for_the_rest_of_its_turns_costs_the_others_nothing() -> None:
+    limits = Limits(50.0, 50)
+    gate, granted = ask(Gate(), limits, Asking("urgent", 5, weight=8), 0, 1000.0)
+    assert isinstance(granted, Grant)
+    due = 1000.0 + LEAD_SECONDS + 5 * granted.spacing
+
+    gate, waits = ask(gate, limits, Asking("ordinary", 5), 0, 1000.0 + GRACE_SECONDS / 2)
+    _, passes = ask(gate, limits, Asking("ordinary", 5), 0, 1000.0 + GRACE_SECONDS)
+
+    assert isinstance(waits, Wait)
+    assert isinstance(passes, Grant)
+    assert passes.first_at == pytest.approx(due)
 
 
 def test_a_run_that_died_in_the_queue_does_not_hold_the_others_up() -> None:

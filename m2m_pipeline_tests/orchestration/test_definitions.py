@@ -49,6 +49,17 @@ def test_the_sensors_run_without_anybody_starting_them(definitions: dg.Definitio
     assert sensors["dispatch_bulk_changes"].job_name == job.name
 
 
+@pytest.mark.filterwarnings("ignore:Parameter `owners` of initializer:dagster_shared.utils.warnings.BetaWarning")
+def test_each_run_that_is_scheduled_counts_as_upkeep_and_a_bulk_change_as_such(definitions: dg.Definitions) -> None:
+    repository = definitions.get_repository_def()
+    scheduled = [repository.get_job(one.job_name) for one in repository.schedule_defs]
+
+    assert {"reconciliation", "retention"} <= {one.name for one in scheduled}
+    assert {one.run_tags.get("m2m/upkeep") for one in scheduled} == {"true"}
+    assert job.run_tags["m2m/bulk"] == "true"
+    assert "m2m/upkeep" not in job.run_tags
+
+
 def test_the_graph_has_the_named_steps_one_after_the_other() -> None:
     before = {name: upstream(name) for name in job.graph.node_dict}
 

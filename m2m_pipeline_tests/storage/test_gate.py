@@ -31,7 +31,7 @@ def test_an_account_that_was_never_used_may_call_at_once(stock: Stock) -> None:
 
 
 def test_the_gate_is_found_as_it_was_left(stock: Stock) -> None:
-    turns = (Turn("run-1", 10.0, 10.5), Turn("run-2", 11.0, 11.5))
+    turns = (Turn("run-1", 10.0, 10.5, turns=3), Turn("run-2", 11.0, 11.5))
     left = Gate(12.5, 3.5, 11.0, (True, False, True), 99.0, turns, 89.0)
 
     with stock.database.begin() as tx:
@@ -40,6 +40,15 @@ def test_the_gate_is_found_as_it_was_left(stock: Stock) -> None:
 
     with stock.database.begin() as tx:
         assert gate.lock(tx, "a").gate == left
+
+
+def test_a_turn_that_was_written_before_turns_were_counted_is_one(stock: Stock) -> None:
+    with stock.database.begin() as tx:
+        gate.lock(tx, "a")
+        tx.execute(text("""UPDATE m2m.carrier_gate SET waiting = '[{"holder": "run", "seen_at": 1, "back_at": 2}]'"""))
+
+    with stock.database.begin() as tx:
+        assert gate.lock(tx, "a").gate.waiting == (Turn("run", 1, 2, turns=1),)
 
 
 def test_calls_in_flight_are_those_that_began_and_have_not_ended(stock: Stock) -> None:

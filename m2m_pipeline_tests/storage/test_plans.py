@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from sqlalchemy import Connection, event
 
-from m2m_pipeline.storage import gauges, inventory, listings, tallies
+from m2m_pipeline.storage import gauges, inventory, listings, queue, tallies
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline_tests.storage.conftest import ICCIDS, Stock
 
@@ -29,6 +29,13 @@ def test_each_device_of_a_request_is_looked_up_among_the_open_ones_by_itself(sto
     assert re.search(
         r"Index Scan using uq_device_change_open.*\n *Index Cond: .*service_provider_id.* AND \(iccid = ", plan
     )
+
+
+def test_the_head_of_the_queue_is_read_from_the_queue_alone_and_no_device_that_does_not_wait(stock: Stock) -> None:
+    stock.record()
+    plan = plan_of(stock.database, lambda tx: queue.read_head(tx, 5, 100))
+    assert "Index Scan using ix_bulk_change_queue" in plan
+    assert "using ix_device_change_waiting" in plan
 
 
 def plan_of(database: Database, ask: Callable[[Connection], object]) -> str:

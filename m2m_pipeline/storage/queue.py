@@ -1,0 +1,41 @@
+"""The queue of bulk changes, as whoever starts runs reads it."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, text
+
+from m2m_pipeline.domain.accounts import account_label
+from m2m_pipeline.domain.change import QueuedBulkChange
+from m2m_pipeline.storage.overlaps import HAS_TO_WAIT
+
+
+def read_head(connection: Connection, of_account: int, limit: int) -> Sequence[QueuedBulkChange]:
+    """The first of each carrier account, then the second of each, up to `of_account` of each and `limit` of all.
+
+    Within an account, and in each round, higher priority goes first, then first come, first served. What has to wait
+    for an earlier one is passed over.
+    """
+    rows = connection.execute(
+        text(
+            f"""
+            SELECT * FROM (
+                SELECT b.id, b.attempt, b.priority, b.queued_at, t.name AS tenant, p.name AS provider, p.base_url,
+                    coalesce(c.username, '') AS username,
+                    row_number() OVER (PARTITION BY p.base_url, c.username
+                        ORDER BY b.priority DESC, b.queued_at) AS round
+                FROM m2m.bulk_change b JOIN m2m.tenant t ON t.id = b.tenant_id
+                JOIN m2m.service_provider p ON p.id = b.service_provider_id
+                LEFT JOIN m2m.carrier_credential c ON c.service_provider_id = p.id
+                WHERE b.status = 'QUEUED' AND NOT {HAS_TO_WAIT}
+            ) queued
+            WHERE round <= :of_account ORDER BY round, priority DESC, queued_at LIMIT :limit
+            """
+        ),
+        {"of_account": of_account, "limit": limit},
+    )
+    return [
+        QueuedBulkChange(
+            row.id, row.attempt, row.priority, row.tenant, row.provider, account_label(row.base_url, row.username)
+        )
+        for row in rows
+    ]
