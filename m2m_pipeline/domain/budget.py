@@ -80,12 +80,16 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A run that waits: when it was seen last, when it will come back to ask, and its turns until the next run's."""
+    """A run that waits: when it was seen last, when it will come back to ask, and its turns until the next run's.
+
+    `calls`: how many it will ask for in one turn.
+    """
 
     holder: str
     seen_at: float
     back_at: float
     turns: int = 1
+    calls: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +197,10 @@ def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) 
     alone = all(turn.holder == asking.holder for turn in queue)
     stays = alone and limits.ample_at(rate) and free >= 0 and free + asking.held > 0
     if before or early or (scarce and not stays):
-        seconds = early + spacing * len(before) if early or before else reach
+        theirs = sum(turn.calls for turn in before) if early or reach > 0 else len(before)
+        seconds = early + spacing * theirs if early or before else min(reach, spacing * (calls - free))
         seconds = min(LONGEST_WAIT_SECONDS, max(seconds, _slot_wait(spacing)))
-        turn = replace(own, seen_at=now, back_at=now + seconds)
+        turn = replace(own, seen_at=now, back_at=now + seconds, calls=calls)
         return replace(gate, waiting=(*queue[:place], turn, *queue[place + 1 :])), Wait(seconds)
     places = min(calls, free)
     calls = calls if stays else places

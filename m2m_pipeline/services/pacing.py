@@ -18,8 +18,10 @@ TURN_SECONDS = 0.1
 MOST_AT_ONCE = 100
 """Calls in one turn at most. A crash makes uncertain what is in flight, and up to one and a half turns that wait."""
 
-REPORT_SECONDS = 0.01
-"""How long the end of a call may wait for others to be reported together."""
+REPORT_SECONDS = 0.1
+REPORTS_OF_A_TURN = 4
+"""The ends of calls are reported together: when a quarter of a turn has ended, or after a while. Each report holds up
+everybody who asks; at hundreds of calls/s they would be what the account is busy with."""
 
 SCARCE_SECONDS = 0.03
 ENDS_OF_A_TURN = 8
@@ -51,6 +53,7 @@ class Pacer:
         self._free: list[int] = []
         self._outcomes: list[object] = []
         self._some_free = asyncio.Event()
+        self._much_news = asyncio.Event()
         self._waits = False  # for its turn
         self._server: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[Permits | Wait] | None = None
@@ -101,6 +104,7 @@ class Pacer:
         if means_trouble(outcome):
             self._trouble_at = asyncio.get_running_loop().time()
             self._places.break_promises()
+            self._much_news.set()
         self._outcomes.append(outcome)
         if is_abandoned(outcome):
             self.abandon(permit)
@@ -204,6 +208,8 @@ class Pacer:
     def _note_free(self, places: Sequence[int]) -> None:
         """Tell the account of free places, and of how calls have ended, soon."""
         self._free.extend(places)
+        if len(self._free) * REPORTS_OF_A_TURN >= self._group:
+            self._much_news.set()
         if len(self._free) * ENDS_OF_A_TURN >= self._group:
             self._some_free.set()
         if self._has_news and (self._reporter is None or self._reporter.done()):
@@ -217,13 +223,17 @@ class Pacer:
         news = News(self._free, self._outcomes)
         self._free, self._outcomes = [], []
         self._some_free.clear()
+        self._much_news.clear()
         return news
 
     async def _report_soon(self) -> None:
         while self._has_news:
-            await asyncio.sleep(REPORT_SECONDS)
-            # Whoever is about to ask for the next permits reports as well; whoever waits for its turn does not.
-            if self._has_news and (self._waits or not self._demands):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(REPORT_SECONDS):
+                    await self._much_news.wait()
+            if self._demands and not self._waits:
+                return  # whoever is about to ask for the next permits reports as well
+            if self._has_news:
                 await asyncio.to_thread(self._gatekeeper.tell, self._take_news())
 
 
