@@ -182,8 +182,14 @@ def _worked_on(evidence: Evidence) -> Mapping[str, DeviceRow]:
 
 
 def _was_turned_away(call: LedgerCall) -> bool:
-    """The carrier said that it looked at nothing: the call may be repeated as it is."""
-    return call.error_code == RATE_LIMIT_CODE or (call.status is not None and call.status in {429, 503})
+    """The carrier said that it looked at nothing: the call may be repeated as it is.
+
+    A 503 says so where it names a time to come back. A bare one may be about a server that died over the call, and a
+    code other than the limit's, whatever the status around it, is a word from further inside.
+    """
+    if call.error_code:
+        return call.error_code == RATE_LIMIT_CODE
+    return call.status == 429 or (call.status == 503 and call.retry_after)
 
 
 def _was_refused(call: LedgerCall) -> bool:

@@ -51,7 +51,7 @@ MEMORY = 20
 """The breaker opens after so many calls in a row without a believable answer, or half of the last twenty."""
 
 PROBE_SECONDS = 10.0
-"""While it is open, one call in so many seconds tries whether the carrier is back."""
+"""While it is open, one call at a time, and one in so many seconds at most, tries whether the carrier is back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ class Gate:
     probe_at: float | None = None  # the breaker is open; when the next probe may leave
     waiting: tuple[Turn, ...] = ()
     open_since: float | None = None  # when the breaker opened
+    lost: int = 0  # changes in a row without a believable answer, whatever reads were answered meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,16 +221,37 @@ def throttled(gate: Gate, limits: Limits, now: float, retry_after: float | None 
     return replace(resting, pace=max(SLOWEST, pace(gate, limits, now) * SLOWDOWN), paced_at=now)
 
 
-def heard(gate: Gate, limits: Limits, silences: Iterable[bool], now: float) -> Gate:
-    """Calls came to their end: True for each without a believable answer. Opens or closes the breaker."""
-    recent, probe_at, open_since = gate.recent, gate.probe_at, gate.open_since
-    for silent in silences:
-        recent = (*recent, silent)[-MEMORY:]
-        if not silent and probe_at is not None:
-            recent, probe_at, open_since = (), None, None
-        elif probe_at is None and _is_silent(recent):
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a call came to its end. `silent`: without a believable answer; `change`: it was no read."""
+
+    silent: bool
+    change: bool = False
+
+
+def heard(gate: Gate, limits: Limits, endings: Iterable[Ending], now: float) -> Gate:
+    """Calls came to their end. Opens or closes the breaker.
+
+    Changes are counted by themselves, too: a carrier may answer reads while it answers no change. A read that closes
+    the breaker takes nothing from that count, so the next change that is lost opens it again at once, until a change is
+    answered. Else each probe would throw the account open to as many lost changes as opened the breaker before.
+    """
+    recent, probe_at, open_since, lost = gate.recent, gate.probe_at, gate.open_since, gate.lost
+    for ending in endings:
+        recent = (*recent, ending.silent)[-MEMORY:]
+        if ending.change:
+            lost = lost + 1 if ending.silent else 0
+        if probe_at is not None:
+            if not ending.silent:
+                recent, probe_at, open_since = (), None, None
+        elif _is_silent(recent) or (ending.change and lost >= SILENT_IN_A_ROW):
             probe_at, open_since = now + limits.probe_seconds, now
-    return replace(gate, recent=recent, probe_at=probe_at, open_since=open_since)
+    return replace(gate, recent=recent, probe_at=probe_at, open_since=open_since, lost=lost)
+
+
+def is_away(gate: Gate) -> bool:
+    """Whether the carrier answers nobody, or no change: what befalls a device now says nothing about the device."""
+    return gate.probe_at is not None or gate.lost >= SILENT_IN_A_ROW
 
 
 def _is_silent(recent: tuple[bool, ...]) -> bool:
@@ -243,10 +265,10 @@ def _ask_while_open(
     assert gate.probe_at is not None
     if not probe or now < gate.probe_at:
         return gate, Wait(min(LONGEST_WAIT_SECONDS, max(GRACE_SECONDS, gate.probe_at - now)), open_=True)
-    if in_flight >= limits.in_flight:  # the carrier may be at calls still that nobody waits for
+    if in_flight:  # the last probe may be out, or the carrier be at calls still that nobody waits for: none beside them
         return gate, Wait(LONGEST_WAIT_SECONDS, open_=True)
     first_at = max(gate.next_call_at, now)
-    return replace(gate, probe_at=now + limits.probe_seconds), Grant(1, first_at, 0.0, 1, probe=True)
+    return replace(gate, probe_at=first_at + limits.probe_seconds), Grant(1, first_at, 0.0, 1, probe=True)
 
 
 def _slot_wait(spacing: float) -> float:

@@ -67,6 +67,7 @@ class DeviceWork:
     attempts: int
     sent_at: datetime | None
     only_accepted: bool = False  # the carrier answered 202: it will do it, it has not done it
+    turned_away: bool = False  # the last call met a closed gate (429, 503), which may have let it through all the same
 
     @property
     def change(self) -> PlanChange:

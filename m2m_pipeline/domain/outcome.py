@@ -5,8 +5,12 @@ The question each class answers is the only one that matters afterwards: may the
 
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
 
 from m2m_pipeline.domain.reasons import ReasonCode
+
+GATE_CLOSED = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+"""By these a gate tells the account to come back later. What became of the call they do not tell by themselves."""
 
 
 class Scope(StrEnum):

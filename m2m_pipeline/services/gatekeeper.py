@@ -4,11 +4,12 @@ import secrets
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from math import inf
 
 from m2m_pipeline.domain import budget
-from m2m_pipeline.domain.budget import Asking, Gate, Grant, Limits, Wait
-from m2m_pipeline.domain.outcome import Unconfirmed, Unreachable
+from m2m_pipeline.domain.budget import Asking, Ending, Gate, Grant, Limits, Wait
+from m2m_pipeline.domain.outcome import GATE_CLOSED, Unconfirmed, Unreachable
 from m2m_pipeline.services.places import PATIENCE_SECONDS
 from m2m_pipeline.storage import gate
 from m2m_pipeline.storage.database import Database, retrying_transient
@@ -33,11 +34,19 @@ class Permits:
 
 
 @dataclass(frozen=True, slots=True)
+class Ended:
+    """How a call has ended. `change`: it was no read."""
+
+    outcome: object
+    change: bool
+
+
+@dataclass(frozen=True, slots=True)
 class News:
     """What the account has not heard yet: the places that are free, and how calls have ended."""
 
     free: Sequence[int]
-    outcomes: Sequence[object]
+    ended: Sequence[Ended]
 
 
 @dataclass
@@ -50,6 +59,7 @@ class Gatekeeper:
     weight: int = 1
     _holder: str = field(default_factory=lambda: secrets.token_hex(8))
     _ahead: float = inf  # the event loop's clock to the database's: what is known of it best
+    _away_at: datetime | None = None  # when the carrier was known to be away last
 
     @retrying_transient
     def ask(self, calls: int, *, probe: bool, held: int, stale: Sequence[int], news: News) -> Permits | Wait:
@@ -76,6 +86,10 @@ class Gatekeeper:
             locked = gate.lock(tx, self.account, news.free)
             gate.store(tx, self.account, self._after(locked, news))
 
+    def was_away_since(self, moment: datetime) -> bool:
+        """Whether the account has been silent at some time since a moment, as far as was asked or told here."""
+        return self._away_at is not None and self._away_at >= moment
+
     def _permits(self, grant: Grant, places: Sequence[int]) -> Sequence[Permit]:
         first = grant.first_at + self._ahead
         late = budget.LATE_SECONDS if self.limits.binding and not grant.probe else inf
@@ -86,8 +100,11 @@ class Gatekeeper:
 
     def _after(self, locked: gate.LockedGate, news: News) -> Gate:
         """The gate once the news are known."""
-        known = budget.heard(locked.gate, self.limits, map(_is_silent, news.outcomes), locked.now)
-        for excess in filter(None, map(_excess, news.outcomes)):
+        endings = [Ending(_is_silent(one.outcome), one.change) for one in news.ended]
+        known = budget.heard(locked.gate, self.limits, endings, locked.now)
+        if budget.is_away(locked.gate) or budget.is_away(known):
+            self._away_at = datetime.now(UTC)
+        for excess in filter(None, (_excess(one.outcome) for one in news.ended)):
             known = budget.throttled(known, self.limits, locked.now, excess.retry_after)
         return known
 
@@ -114,14 +131,14 @@ def _nearest(known: float, least: float, most: float) -> float:
 def _excess(outcome: object) -> Unreachable | Unconfirmed | None:
     """The outcome, where it says that the account is to call less or later."""
     match outcome:
-        case Unreachable(throttled=True) | Unconfirmed(retry_after=float()):
+        case Unreachable(throttled=True):
+            return outcome
+        case Unreachable() | Unconfirmed() if outcome.answer.http_status in GATE_CLOSED:
             return outcome
         case _:
             return None
 
 
 def _is_silent(outcome: object) -> bool:
-    """Whether a call ended without a believable answer. A refusal at the gate is an answer, a server error is none."""
-    if isinstance(outcome, Unconfirmed):
-        return True
-    return isinstance(outcome, Unreachable) and not outcome.throttled and outcome.answer.http_status is None
+    """Whether a call ended without a believable answer: a refusal at the limit is one, a gateway's page is none."""
+    return isinstance(outcome, Unconfirmed) or (isinstance(outcome, Unreachable) and not outcome.throttled)

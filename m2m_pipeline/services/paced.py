@@ -85,7 +85,7 @@ class PacedCarrier:
 
     async def change_plan(self, change: PlanChange, permit: Permit) -> ChangeOutcome:
         """One change call, whose permit's moment has come. Never repeated here."""
-        return await self._call(lambda: self._carrier.change_plan(change), permit)
+        return await self._call(lambda: self._carrier.change_plan(change), permit, change=True)
 
     async def check_access(self) -> ReadFailure | None:
         """Whether the account lets us in: None if it does."""
@@ -125,7 +125,9 @@ class PacedCarrier:
                 return answer
         return answer
 
-    async def _call(self, call: Callable[[], Coroutine[object, object, Said]], permit: Permit) -> Said:
+    async def _call(
+        self, call: Callable[[], Coroutine[object, object, Said]], permit: Permit, *, change: bool = False
+    ) -> Said:
         """One call, whose permit ends with what was said; with nobody's word where we wait for it no longer."""
         self.pacer.calls += 1
         try:
@@ -133,7 +135,7 @@ class PacedCarrier:
         except BaseException:
             self.pacer.abandon(permit)
             raise
-        self.pacer.end(permit, said)
+        self.pacer.end(permit, said, change=change)
         return said
 
 

@@ -5,10 +5,11 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from math import inf
 
 from m2m_pipeline.domain.budget import Limits, Wait
-from m2m_pipeline.services.gatekeeper import Gatekeeper, News, Permit, Permits, is_abandoned, means_trouble
+from m2m_pipeline.services.gatekeeper import Ended, Gatekeeper, News, Permit, Permits, is_abandoned, means_trouble
 from m2m_pipeline.services.places import Places
 from m2m_pipeline.storage.database import Database
 
@@ -51,7 +52,7 @@ class Pacer:
         self._places = Places()
         self._trouble_at = -inf  # nobody who was promised a place before waits for it any more
         self._free: list[int] = []
-        self._outcomes: list[object] = []
+        self._ended: list[Ended] = []
         self._some_free = asyncio.Event()
         self._much_news = asyncio.Event()
         self._waits = False  # for its turn
@@ -63,6 +64,10 @@ class Pacer:
         """How many calls were made since this was asked last: whoever asks notes them."""
         calls, self.calls = self.calls, 0
         return calls
+
+    def was_away_since(self, moment: datetime) -> bool:
+        """Whether the account has been silent at some time since a moment, as far as was asked or told here."""
+        return self._gatekeeper.was_away_since(moment)
 
     async def permits(self, calls: int, *, probe: bool = False) -> Sequence[Permit]:
         """Up to `calls` permits, at least one; none where the account's breaker is open.
@@ -99,13 +104,13 @@ class Pacer:
             return permit
         return replace(permit, place=await self._places.take(permit.late_at))
 
-    def end(self, permit: Permit, outcome: object) -> None:
-        """The permit's call has ended with `outcome`. Its place is free for another, unless the call was abandoned."""
+    def end(self, permit: Permit, outcome: object, *, change: bool = False) -> None:
+        """The permit's call, a read or a `change`, has ended. Its place is free for another unless it was abandoned."""
         if means_trouble(outcome):
             self._trouble_at = asyncio.get_running_loop().time()
             self._places.break_promises()
             self._much_news.set()
-        self._outcomes.append(outcome)
+        self._ended.append(Ended(outcome, change))
         if is_abandoned(outcome):
             self.abandon(permit)
         else:
@@ -217,11 +222,11 @@ class Pacer:
 
     @property
     def _has_news(self) -> bool:
-        return bool(self._free or self._outcomes)
+        return bool(self._free or self._ended)
 
     def _take_news(self) -> News:
-        news = News(self._free, self._outcomes)
-        self._free, self._outcomes = [], []
+        news = News(self._free, self._ended)
+        self._free, self._ended = [], []
         self._some_free.clear()
         self._much_news.clear()
         return news

@@ -56,17 +56,19 @@ class WorkSettings(BaseModel):
         examples=["5"],
     )
     outage_patience_seconds: float = Field(
-        default=300.0,
+        default=1800.0,
         ge=0,
         le=86_400,
-        description="How long a run waits for a carrier that is out of reach before it ends, in seconds",
-        examples=["300"],
+        description="How long a run waits for a carrier that is out of reach, or lets no change through, before it "
+        "ends, in seconds",
+        examples=["1800"],
     )
     probe_seconds: float = Field(
         default=10.0,
         gt=0,
         le=600,
-        description="While a carrier does not answer: how often one call tries whether it is back, in seconds",
+        description="While a carrier does not answer: how often at most one call tries whether it is back, in "
+        "seconds. Never two at once, and with the default not more than one in 10 s; less is for tests",
         examples=["10"],
     )
     overlap: Literal["refuse", "wait"] = Field(

@@ -74,7 +74,7 @@ class Application:
         finally:
             if isinstance(arrival.gate, User):
                 arrival.gate.open_calls -= 1
-            ledger.close(arrival.call, sent and sent.status, sent and sent.error_code)
+            ledger.close(arrival.call, sent)
 
     async def _reply(self, exchange: Exchange, arrival: _Arrival) -> Reply | None:
         """Answer the call; None if the caller went away before it had asked."""

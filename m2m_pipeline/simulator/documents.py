@@ -126,6 +126,8 @@ class LedgerCall(Document):
     status: int | None
     """The HTTP status that was answered; null if the call never got as far as a status line."""
     error_code: str | None
+    retry_after: bool
+    """Whether the answer named a time to come back."""
     scenario: str | None
     """The scenarios in force on this call, joined by +."""
     in_flight: int

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from m2m_pipeline.simulator.documents import LedgerCall, LedgerChange, LedgerSummary
+from m2m_pipeline.simulator.replies import Reply
 
 WINDOW_S = 1.0
 """The carrier's limits are per second; a window holds the calls that started less than this before its end."""
@@ -17,7 +18,7 @@ WINDOW_S = 1.0
 
 @dataclass(slots=True)
 class Call:
-    """One call; its last three fields are filled in when it ends."""
+    """One call; its last four fields are filled in when it ends."""
 
     n: int
     start: float
@@ -33,6 +34,7 @@ class Call:
     end: float | None = None
     status: int | None = None
     error_code: str | None = None
+    retry_after: bool = False
 
     def document(self) -> LedgerCall:
         """The call as the ledger shows it."""
@@ -48,6 +50,7 @@ class Call:
             account=self.account or None,
             status=self.status,
             error_code=self.error_code,
+            retry_after=self.retry_after,
             scenario=self.scenario,
             in_flight=self.in_flight,
         )
@@ -112,13 +115,15 @@ class Ledger:
         self._calls.append(call)
         return call
 
-    def close(self, call: Call, status: int | None, error_code: str | None) -> None:
+    def close(self, call: Call, sent: Reply | None) -> None:
         """Record the end of a call: what was answered, or None if no status line was sent."""
         call.end = time.monotonic()
-        call.status = status
-        call.error_code = error_code
+        if sent:
+            call.status = sent.status
+            call.error_code = sent.error_code
+            call.retry_after = any(name == "Retry-After" for name, _ in sent.headers)
         self._traffic[call.account].in_flight -= 1
-        self._by_method[call.method][str(status or "none")] += 1
+        self._by_method[call.method][str(call.status or "none")] += 1
 
     def record_change(self, change: Change) -> None:
         """Record a change that has just taken effect."""

@@ -5,6 +5,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from math import ceil
 
 import pytest
@@ -18,6 +19,7 @@ from m2m_pipeline.domain.budget import (
     PROBE_SECONDS,
     SILENT_IN_A_ROW,
     Asking,
+    Ending,
     Gate,
     Grant,
     Limits,
@@ -25,6 +27,7 @@ from m2m_pipeline.domain.budget import (
     Wait,
     ask,
     heard,
+    is_away,
     pace,
     restraint,
     throttled,
@@ -207,11 +210,15 @@ def test_the_rate_finds_its_way_back() -> None:
     assert rates == pytest.approx([70.0, 87.5, 100.0, 100.0])
 
 
+SILENT, ANSWERED = Ending(silent=True), Ending(silent=False)
+LOST, CHANGED = Ending(silent=True, change=True), Ending(silent=False, change=True)
+
+
 def test_the_breaker_opens_after_calls_in_a_row_without_an_answer() -> None:
     limits = Limits(5.0, 5)
 
-    almost = heard(Gate(), limits, [True] * (SILENT_IN_A_ROW - 1), 100.0)
-    opened = heard(almost, limits, [True], 100.0)
+    almost = heard(Gate(), limits, [SILENT] * (SILENT_IN_A_ROW - 1), 100.0)
+    opened = heard(almost, limits, [SILENT], 100.0)
 
     assert almost.probe_at is None
     assert opened.probe_at == 100.0 + PROBE_SECONDS
@@ -220,18 +227,18 @@ def test_the_breaker_opens_after_calls_in_a_row_without_an_answer() -> None:
 def test_the_breaker_opens_when_most_calls_get_no_answer() -> None:
     limits = Limits(5.0, 5)
 
-    assert heard(Gate(), limits, [*[True, True, False] * 4, True, True], 100.0).probe_at is not None
+    assert heard(Gate(), limits, [*[SILENT, SILENT, ANSWERED] * 4, SILENT, SILENT], 100.0).probe_at is not None
 
 
 def test_trouble_with_one_call_in_five_does_not_open_the_breaker() -> None:
     limits = Limits(5.0, 5)
 
-    assert heard(Gate(), limits, [True, False, False, False, False] * 40, 100.0).probe_at is None
+    assert heard(Gate(), limits, [SILENT, *[ANSWERED] * 4] * 40, 100.0).probe_at is None
 
 
 def test_an_open_breaker_lets_one_probe_through_in_ten_seconds_and_no_change() -> None:
     limits = Limits(5.0, 5)
-    gate = heard(Gate(), limits, [True] * SILENT_IN_A_ROW, 100.0)
+    gate = heard(Gate(), limits, [SILENT] * SILENT_IN_A_ROW, 100.0)
     times = [100.0 + tenth / 10 for tenth in range(350)]
 
     probes = [
@@ -245,23 +252,78 @@ def test_an_open_breaker_lets_one_probe_through_in_ten_seconds_and_no_change() -
     assert changes == []
 
 
-def test_a_probe_waits_for_a_place_too() -> None:
-    limits = Limits(5.0, 2)
-    gate = heard(Gate(), limits, [True] * SILENT_IN_A_ROW, 100.0)
+def test_a_probe_does_not_leave_beside_calls_that_the_carrier_may_be_at() -> None:
+    limits = Limits(5.0, 5)
+    gate = heard(Gate(), limits, [SILENT] * SILENT_IN_A_ROW, 100.0)
 
-    gate, answer = ask(gate, limits, Asking("run", 1, probe=True), 2, 110.0)
-    _, later = ask(gate, limits, Asking("run", 1, probe=True), 1, 111.0)
+    gate, answer = ask(gate, limits, Asking("run", 1, probe=True), 1, 110.0)
+    _, later = ask(gate, limits, Asking("run", 1, probe=True), 0, 111.0)
 
     assert isinstance(answer, Wait)
     assert answer.open_
     assert isinstance(later, Grant)
 
 
+@given(st.lists(st.tuples(st.floats(0, 60), st.floats(0, 30)), max_size=60), st.floats(0.1, 50))
+def test_probes_of_any_number_of_runs_are_one_at_a_time_and_keep_their_distance(
+    asked: list[tuple[float, float]], rest: float
+) -> None:
+    """Each asks after a while; the probe, if it is given one, stays silent for so many seconds."""
+    limits = Limits(5.0, 5)
+    gate = heard(Gate(next_call_at=100.0 + rest), limits, [SILENT] * SILENT_IN_A_ROW, 100.0)
+    probes: list[tuple[float, float]] = []  # when each began and ended
+    now = 100.0
+    for number, (later, silent_for) in enumerate(asked):
+        now += later
+        out = [end for _, end in probes if end > now]
+        gate = heard(gate, limits, [SILENT] * (len(probes) - len(out)), now)
+        gate, answer = ask(gate, limits, Asking(f"run-{number}", 5, probe=True), len(out), now)
+        if isinstance(answer, Grant):
+            assert answer.calls == 1
+            probes.append((answer.first_at, answer.first_at + silent_for))
+
+    for (began, ended), (next_began, _) in pairwise(probes):
+        assert next_began >= ended
+        assert next_began - began >= PROBE_SECONDS
+
+
+def test_changes_that_are_lost_open_the_breaker_whatever_reads_are_answered_between_them() -> None:
+    limits = Limits(5.0, 5)
+    almost = heard(Gate(), limits, [LOST, ANSWERED, ANSWERED] * (SILENT_IN_A_ROW - 1), 100.0)
+
+    assert (almost.probe_at, is_away(almost)) == (None, False)
+    assert heard(almost, limits, [LOST], 100.0).probe_at is not None
+    assert heard(almost, limits, [CHANGED, LOST], 100.0).probe_at is None
+
+
+def test_a_read_closes_the_breaker_and_the_next_change_that_is_lost_opens_it_again() -> None:
+    limits = Limits(5.0, 5)
+    closed = heard(heard(Gate(), limits, [LOST] * SILENT_IN_A_ROW, 100.0), limits, [ANSWERED], 110.0)
+
+    assert closed.probe_at is None
+    assert is_away(closed)
+    assert heard(closed, limits, [ANSWERED, SILENT, LOST], 111.0).probe_at == 111.0 + PROBE_SECONDS
+
+
+def test_a_change_that_is_answered_ends_the_doubt_about_changes() -> None:
+    limits = Limits(5.0, 5)
+    closed = heard(heard(Gate(), limits, [LOST] * SILENT_IN_A_ROW, 100.0), limits, [ANSWERED, CHANGED], 110.0)
+
+    assert not is_away(closed)
+    assert heard(closed, limits, [LOST] * (SILENT_IN_A_ROW - 1), 111.0).probe_at is None
+
+
+def test_reads_that_are_lost_now_and_then_leave_no_doubt_about_changes() -> None:
+    limits = Limits(5.0, 5)
+
+    assert not is_away(heard(Gate(), limits, [SILENT, ANSWERED, ANSWERED] * 40, 100.0))
+
+
 def test_the_first_answer_closes_the_breaker() -> None:
     limits = Limits(5.0, 5)
-    gate = heard(Gate(), limits, [True] * SILENT_IN_A_ROW, 100.0)
+    gate = heard(Gate(), limits, [SILENT] * SILENT_IN_A_ROW, 100.0)
 
-    closed = heard(heard(gate, limits, [True], 110.0), limits, [False], 120.0)
+    closed = heard(heard(gate, limits, [SILENT], 110.0), limits, [ANSWERED], 120.0)
 
     assert (closed.probe_at, closed.open_since) == (None, None)
     assert isinstance(next(grants(closed, limits, [120.0])), Grant)
@@ -288,7 +350,7 @@ def test_permits_that_are_out_are_no_rest(limits: Limits, calls: int) -> None:
 
 def test_a_silent_carrier_is_told_since_when_and_until_the_next_probe() -> None:
     limits = Limits(5.0, 5)
-    gate = heard(Gate(), limits, [True] * SILENT_IN_A_ROW, 100.0)
+    gate = heard(Gate(), limits, [SILENT] * SILENT_IN_A_ROW, 100.0)
     probing, _ = ask(gate, limits, Asking("run", 1, probe=True), 0, 110.0)
 
     assert restraint(gate, limits, 104.0) == Restraint(open_for=4.0, probe_in=PROBE_SECONDS - 4.0)

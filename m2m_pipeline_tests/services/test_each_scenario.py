@@ -23,7 +23,7 @@ CASES: Mapping[str, Rule] = {
             Rule(name=name, share=0.3, seed=2)
             for name in (
                 *("applied_then_reset", "applied_then_silence", "reset_before", "hang", "error500_applied"),
-                *("error500_not_applied", "html_502", "burst_503", "truncated", "accepted_202_never"),
+                *("error500_not_applied", "html_502", "truncated", "accepted_202_never"),
                 *("ok_not_applied", "blank_iccid", "foreign_iccid", "unknown_code", "device_refused"),
             )
         ),
@@ -32,6 +32,7 @@ CASES: Mapping[str, Rule] = {
         Rule(name="latin1_error", share=0.3, seed=2, methods=PUT),  # on a read it says that the device is gone
         Rule(name="accepted_202_applied_later", share=0.3, seed=2, delay_s=0.5),
         Rule(name="rate_limited", share=0.3, seed=2, calls=2),  # the account rests for a second after each
+        Rule(name="burst_503", share=0.3, seed=2, calls=2),  # as well
         Rule(name="device_transferred", iccids=SOME),
         Rule(name="outage", skip_calls=5),
         Rule(name="role_denied", skip_calls=5),

@@ -5,6 +5,7 @@ import pytest
 from m2m_pipeline.carriers.http import Timeouts
 from m2m_pipeline.carriers.jasper.adapter import JasperCarrier
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider
+from m2m_pipeline.domain.budget import SILENT_IN_A_ROW
 from m2m_pipeline.domain.carrier import Carrier, PlanChange
 from m2m_pipeline.domain.outcome import Answer, ChangeOutcome, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
@@ -21,26 +22,62 @@ pytestmark = pytest.mark.usefixtures("quick_reads")
 PUT = frozenset({"PUT"})
 
 
-def run_through(world: World, rule: Rule, batch_size: int) -> int:
+def run_through(world: World, rule: Rule, batch_size: int, *, read_ahead: bool = False) -> int:
     """Prepare, let the trouble begin, and go on to the end; the bulk change."""
     bulk_change_id = world.submit(batch_size=batch_size).bulk_change_id
     batches = world.prepare(bulk_change_id)
     world.trouble(rule)
     for batch in batches:
-        world.drive(batch)
+        world.drive(batch, read_ahead=read_ahead)
     world.services.execution.finalize(bulk_change_id, OWNER)
     return bulk_change_id
 
 
-@pytest.mark.parametrize("batch_size", [1, 30])
-@pytest.mark.parametrize("scenario", ["outage", "html_502"])
-def test_an_outage_shorter_than_the_patience_costs_nobody_the_change(
-    make_world: MakeWorld, scenario: str, batch_size: int
+@pytest.mark.parametrize("scenario", ["outage", "html_502", "burst_503"])
+@pytest.mark.parametrize("methods", [None, PUT], ids=["all calls", "changes alone"])
+def test_an_outage_shorter_than_the_patience_costs_no_device_the_change_or_an_attempt(
+    make_world: MakeWorld, scenario: str, methods: frozenset[str] | None
 ) -> None:
-    world = make_world(Options(devices=2 if batch_size == 1 else 30, patience=20.0, in_flight=3))
-    evidence = world.evidence(run_through(world, Rule(name=scenario, lasts_s=3.0), batch_size))
+    world = make_world(Options(devices=30, patience=20.0, in_flight=3))
+    evidence = world.evidence(run_through(world, Rule(name=scenario, methods=methods, lasts_s=2.0), batch_size=30))
+
+    assert {(row.status, row.attempts) for row in evidence.rows} == {("PROCESSED", 1)}
+    in_vain = len(evidence.puts()) - len(evidence.rows)
+    assert in_vain <= SILENT_IN_A_ROW + (2.0 / world.options.probe + 1) * world.options.in_flight
+    check_all(evidence)
+
+
+@pytest.mark.parametrize("scenario", ["outage", "html_502"])
+@pytest.mark.parametrize("methods", [None, PUT], ids=["all calls", "changes alone"])
+def test_an_outage_in_a_change_of_single_devices_costs_nobody_the_change(
+    make_world: MakeWorld, scenario: str, methods: frozenset[str] | None
+) -> None:
+    """So few calls at a time are hardly enough to tell an outage from a device that is in trouble alone."""
+    world = make_world(Options(devices=4, patience=20.0, in_flight=3, settle=0.3))
+    rule = Rule(name=scenario, methods=methods, lasts_s=2.0)
+    evidence = world.evidence(run_through(world, rule, batch_size=1, read_ahead=True))
 
     assert set(evidence.statuses().values()) == {"PROCESSED"}
+    check_all(evidence)
+
+
+def test_a_carrier_that_answers_reads_and_no_change_is_given_up_after_the_patience(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=30, patience=1.5, in_flight=3))
+    evidence = world.evidence(run_through(world, Rule(name="html_502", methods=PUT), batch_size=15))
+
+    assert evidence.bulk.status == BulkChangeStatus.FAILED
+    ends = {(row.status, row.reason, row.attempts) for row in evidence.rows}
+    assert ends == {("REFUSED", "CARRIER_UNREACHABLE", 0)}
+    check_all(evidence)
+
+
+def test_a_device_for_which_the_gate_is_always_closed_is_given_up_after_the_patience(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=4, patience=1.0, in_flight=2))
+    victim = frozenset({world.iccids[1]})
+    evidence = world.evidence(run_through(world, Rule(name="burst_503", iccids=victim, methods=PUT), batch_size=4))
+
+    assert sorted(evidence.statuses().values()) == ["PROCESSED", "PROCESSED", "PROCESSED", "REFUSED"]
+    assert evidence.row(world.iccids[1]).reason == "CARRIER_UNREACHABLE"
     check_all(evidence)
 
 

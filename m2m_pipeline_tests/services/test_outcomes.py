@@ -159,11 +159,11 @@ def test_every_call_leads_along_a_legal_transition_and_every_end_has_its_reason(
         assert isinstance(outcome, Unreachable), "what may have arrived is never simply sent again"
 
 
-@given(DEVICES, SEEN, st.booleans())
+@given(DEVICES, SEEN, st.booleans(), st.booleans())
 def test_every_reading_leads_along_a_legal_transition(
-    device: DeviceWork, seen: DeviceReading | Refused, settled: bool
+    device: DeviceWork, seen: DeviceReading | Refused, settled: bool, away: bool
 ) -> None:
-    step = after_reading(device, seen, settled=settled)
+    step = after_reading(device, seen, settled=settled, away=away)
     if step is None:
         assert not settled
         return
@@ -173,7 +173,30 @@ def test_every_reading_leads_along_a_legal_transition(
         assert isinstance(seen, DeviceReading)
         assert seen.rate_plan == NEW
     if step.status == "PENDING":
-        assert device.attempts < MAX_ATTEMPTS
+        assert step.attempts < MAX_ATTEMPTS
+
+
+@pytest.mark.parametrize("attempts", [1, MAX_ATTEMPTS])
+@pytest.mark.parametrize(("turned_away", "away"), [(True, False), (False, True)])
+def test_a_call_that_a_closed_gate_or_an_outage_met_and_that_was_not_made_was_a_wait(
+    attempts: int, turned_away: bool, away: bool
+) -> None:
+    device = replace(work(UNCONFIRMED, attempts=attempts), turned_away=turned_away)
+
+    assert after_reading(device, reading(OLD), settled=False, away=away) is None
+    step = after_reading(device, reading(OLD), settled=True, away=away)
+    over = after_reading(device, reading(OLD), settled=True, away=away, over=True)
+
+    assert step is not None
+    assert (step.status, step.attempts) == ("PENDING", attempts - 1)
+    assert over is not None
+    assert (over.status, over.reason) == ("REFUSED", "ATTEMPTS_EXHAUSTED")
+
+
+def test_a_claim_that_the_carrier_does_not_keep_is_no_wait_whatever_befell_the_account() -> None:
+    step = after_reading(work(APPLIED), reading(OLD), settled=True, away=True)
+    assert step is not None
+    assert step.reason == "ACCEPTED_NOT_APPLIED"
 
 
 @pytest.mark.parametrize("status", [SENDING, UNCONFIRMED, APPLIED])

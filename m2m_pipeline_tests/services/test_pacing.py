@@ -11,11 +11,12 @@ from itertools import pairwise
 import pytest
 
 from m2m_pipeline.domain.accounts import Credential
-from m2m_pipeline.domain.budget import Limits
+from m2m_pipeline.domain.budget import SILENT_IN_A_ROW, Limits
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.services.paced import CarrierDoor, PacedCarrier
 from m2m_pipeline.services.pacing import Pacer
 from m2m_pipeline.simulator.documents import AccountLimits
+from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline.storage import gate
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline_tests.services.conftest import MakeWorld
@@ -112,11 +113,40 @@ def test_a_call_that_is_waited_for_no_longer_counts_until_it_must_have_ended(
     assert_the_places_were_held(world)
 
 
+@pytest.mark.usefixtures("quick_reads")
+def test_probes_of_an_account_that_hangs_never_overlap_and_keep_their_distance(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "CALL_ENDS_SECONDS", 1.2)
+    world = make_world(Options(devices=1, in_flight=4, probe=0.3))
+    world.trouble(Rule(name="hang"))
+    carriers = QuickCarriers(read=1.0)  # longer than a probe is to be apart from the next
+
+    async def knock(carrier: PacedCarrier) -> None:
+        while len(world.control.calls()) < SILENT_IN_A_ROW + 6:
+            await carrier.read_device(world.iccids[0])
+
+    async def knock_from_two_sides() -> None:
+        async with opened(world, carriers) as one, opened(world, carriers) as other:
+            await asyncio.gather(*(knock(carrier) for carrier in (one, other) for _ in range(2)))
+
+    asyncio.run(knock_from_two_sides())
+
+    ((opened_at,),) = world.sql("SELECT open_since FROM m2m.carrier_gate")
+    probes = [call for call in world.control.calls() if call.wall > float(str(opened_at))]
+    assert len(probes) >= 3
+    for earlier, later in pairwise(probes):
+        assert earlier.end is not None
+        assert later.start >= earlier.end
+        assert later.start - earlier.start >= world.options.probe
+
+
 @asynccontextmanager
 async def opened(world: World, carriers: Carriers | None = None) -> AsyncGenerator[PacedCarrier]:
     """The world's account under its budget."""
     database = Database(world.database_url)
-    carrier = CarrierDoor(database, carriers or QuickCarriers()).open(world.provider, Credential(USERNAME, API_KEY))
+    door = CarrierDoor(database, carriers or QuickCarriers(), world.options.probe)
+    carrier = door.open(world.provider, Credential(USERNAME, API_KEY))
     try:
         yield carrier
     finally:

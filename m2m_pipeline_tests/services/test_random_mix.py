@@ -20,7 +20,7 @@ STRUCK = 0.2
 MIXED = 6
 """Troubles in one mix."""
 
-ANY_CALL = ("reset_before", "outage", "hang", "error500_not_applied", "html_502", "burst_503", "truncated")
+ANY_CALL = ("reset_before", "outage", "hang", "error500_not_applied", "html_502", "truncated")
 CHANGES = (
     *("applied_then_reset", "applied_then_silence", "error500_applied", "slow_drip", "oversized"),
     *("accepted_202_applied_later", "accepted_202_never", "ok_not_applied", "blank_iccid", "foreign_iccid"),
@@ -35,7 +35,7 @@ LISTS = (
 
 
 def a_mix(chance: random.Random) -> Sequence[Rule]:
-    """Troubles that together strike their share of the calls; one of the list, and the account is once over its limit.
+    """Troubles that together strike their share of the calls; one of the list; two let the account rest, once each.
 
     A trouble that says that the device is gone strikes changes only: of a reading it would be the truth.
     """
@@ -53,8 +53,8 @@ def a_mix(chance: random.Random) -> Sequence[Rule]:
         )
         for name in chosen
     ]
-    limited = Rule(name="rate_limited", skip_calls=chance.randrange(50), calls=1)
-    return [limited, *struck, chance.choice(LISTS)]
+    slowed = [Rule(name=name, skip_calls=chance.randrange(50), calls=1) for name in ("rate_limited", "burst_503")]
+    return [*slowed, *struck, chance.choice(LISTS)]
 
 
 def run_through(world: World, mix: Sequence[Rule], batch_size: int) -> Evidence:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from m2m_pipeline.carriers.http import Fate, HttpAnswer, LostAnswer, NotSent
 from m2m_pipeline.carriers.jasper.codes import ERRORS, SIGN_IN, THIS_DEVICE, Open, Refusal
 from m2m_pipeline.carriers.jasper.schemas import Envelope
-from m2m_pipeline.domain.outcome import Answer, Refused, Unconfirmed, Unreachable
+from m2m_pipeline.domain.outcome import GATE_CLOSED, Answer, Refused, Unconfirmed, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
 
 MESSAGE_LENGTH = 200
@@ -67,8 +67,7 @@ def _judged_answer(http: HttpAnswer, secrets: Sequence[str]) -> Judgement:
 
 
 def _open(http: HttpAnswer, answer: Answer) -> Unconfirmed:
-    closed = http.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
-    return Unconfirmed(answer, http.retry_after if closed else None)
+    return Unconfirmed(answer, http.retry_after if http.status in GATE_CLOSED else None)
 
 
 def _is_throttle(http: HttpAnswer, code: str | None) -> bool:

@@ -47,12 +47,13 @@ def withdrawn(device: DeviceWork) -> Step:
 
 
 def after_reading(
-    device: DeviceWork, reading: DeviceReading | Refused, *, settled: bool, over: bool = False
+    device: DeviceWork, reading: DeviceReading | Refused, *, settled: bool, over: bool = False, away: bool = False
 ) -> Step | None:
     """The state that a reading leads to, or None while the device may still be settling.
 
     `settled`: the carrier has had its settle time since the call. `over`: the bulk change has ended and nothing is sent
-    any more, so a change that was not made is not going to be.
+    any more, so a change that was not made is not going to be. `away`: the whole account has been silent since the
+    call: one that was not made then was a wait, and no attempt.
     """
     confirms = isinstance(reading, DeviceReading) and reading.shows(device.rate_plan, device.communication_plan)
     # A confirmed claim is told by the call's own entry and by AMOP's; any other reading is news.
@@ -70,10 +71,10 @@ def after_reading(
     if not _shows_old_plan(device, reading):
         plans = f'rate plan "{reading.rate_plan}", communication plan "{reading.communication_plan}"'
         return step.to(DeviceStatus.REFUSED, ReasonCode.PLAN_CONFLICT, f"The carrier shows {plans}.")
-    return _not_applied(device, reading, step, over=over)
+    return _not_applied(device, reading, step, over=over, waited=away or device.turned_away)
 
 
-def _not_applied(device: DeviceWork, reading: DeviceReading, step: "_Stepper", *, over: bool) -> Step:
+def _not_applied(device: DeviceWork, reading: DeviceReading, step: "_Stepper", *, over: bool, waited: bool) -> Step:
     """What follows when the carrier has had its time and the device is still on its old plan."""
     if device.only_accepted and not over:
         message = "The carrier accepted the change (202) and has not made it yet."
@@ -81,6 +82,8 @@ def _not_applied(device: DeviceWork, reading: DeviceReading, step: "_Stepper", *
     if device.status is DeviceStatus.APPLIED or device.only_accepted:
         message = f'The carrier accepted the change but still shows the rate plan "{reading.rate_plan}".'
         return step.to(DeviceStatus.REFUSED, ReasonCode.ACCEPTED_NOT_APPLIED, message)
+    if waited and not over:
+        return step.to(DeviceStatus.PENDING, attempts=device.attempts - 1)
     if device.attempts >= MAX_ATTEMPTS or over:
         message = f'After {device.attempts} attempts the carrier still shows the rate plan "{reading.rate_plan}".'
         return step.to(DeviceStatus.REFUSED, ReasonCode.ATTEMPTS_EXHAUSTED, message)

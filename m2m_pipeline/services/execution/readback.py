@@ -130,7 +130,8 @@ def _decide(
     if isinstance(reading, Unreachable) or (isinstance(reading, Refused) and reading.scope is not Scope.DEVICE):
         bench.take(unknown(device, reading.answer.message or "The carrier could not be asked."))
         return False
-    step = after_reading(device, reading, settled=settled, over=over)
+    away = device.sent_at is not None and bench.session.carrier.pacer.was_away_since(device.sent_at)
+    step = after_reading(device, reading, settled=settled, over=over, away=away)
     if step is not None:
         bench.take(step)
     return step is None

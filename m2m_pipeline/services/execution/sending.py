@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 
 from m2m_pipeline.domain.change import DeviceWork
-from m2m_pipeline.domain.outcome import Answer, ChangeOutcome, Refused, Unconfirmed, Unreachable
+from m2m_pipeline.domain.outcome import Answer, Applied, ChangeOutcome, Refused, Unconfirmed, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution.outcomes import after_call, withdrawn
@@ -19,8 +19,8 @@ from m2m_pipeline.services.gatekeeper import Permit
 async def send_pending(bench: Workbench) -> None:
     """Send every PENDING device once; on return each has an outcome, or the bulk change was stopped.
 
-    Devices whose call surely had no effect are PENDING again and are sent in the next round. Where no call gets through
-    for longer than the run's patience, the bulk change is stopped with the obstacle as its reason.
+    Devices whose call surely had no effect are PENDING again and are sent in the next round. Where no change gets
+    through for longer than the run's patience, the bulk change is stopped with the obstacle as its reason.
     """
     sender = _Sender(bench)
     while not bench.session.stopped and (pending := bench.in_status(DeviceStatus.PENDING)):
@@ -30,14 +30,13 @@ async def send_pending(bench: Workbench) -> None:
 
 
 class _Sender:
-    """Remembers when a call last got through, and what stood in the way since."""
+    """Remembers since when no change of the run gets through, and what stands in the way."""
 
     def __init__(self, bench: Workbench) -> None:
         self._bench = bench
         self._session = bench.session
         self._pacer = bench.session.carrier.pacer
         self._clock = asyncio.get_running_loop().time
-        self._got_through_at = self._clock()
         self._obstacle = ReasonCode.CARRIER_UNREACHABLE
 
     async def send_round(self, pending: list[DeviceWork]) -> None:
@@ -53,14 +52,19 @@ class _Sender:
         finally:
             self._bench.at_rest.set()
         if left and not self._session.stopped:
+            self._tried_in_vain()
             await self._ask_whether_it_is_back()
 
     async def give_up_if_in_vain(self) -> None:
-        """Stop the bulk change where no call got through for longer than the run's patience."""
-        patience = self._session.patience.outage
-        if self._clock() - self._got_through_at > patience:
-            message = f"The carrier let no call through for more than {patience:.0f} s."
+        """Stop the bulk change where no change got through for longer than the run's patience."""
+        since, patience = self._session.in_vain_since, self._session.patience.outage
+        if since is not None and self._clock() - since > patience:
+            message = f"The carrier let no change through for more than {patience:.0f} s."
             await self._session.give_up(self._obstacle, message)
+
+    def _tried_in_vain(self) -> None:
+        if self._session.in_vain_since is None:
+            self._session.in_vain_since = self._clock()
 
     async def _ask_whether_it_is_back(self) -> None:
         """While the breaker is open, a cheap call in so many seconds is all that is allowed: make it."""
@@ -84,10 +88,11 @@ class _Sender:
             self._bench.take(withdrawn(device))
             return
         outcome = await self._call(device, permit)
-        if isinstance(outcome, Unreachable):
-            self._obstacle = outcome.reason
-        elif outcome.answer.http_status is not None:
-            self._got_through_at = self._clock()
+        if isinstance(outcome, Applied | Refused):  # nothing else is the carrier's own word on a change
+            self._session.in_vain_since = None
+        else:
+            self._tried_in_vain()
+            self._obstacle = outcome.reason if isinstance(outcome, Unreachable) else ReasonCode.CARRIER_UNREACHABLE
         self._bench.take(after_call(device, outcome))
         if isinstance(outcome, Refused):
             await self._session.stop(outcome)

@@ -31,6 +31,7 @@ class Session:
     carrier: PacedCarrier
     patience: Patience
     stopped: bool = False  # nothing more is sent
+    in_vain_since: float | None = None  # the event loop's clock; no change that was tried since then got through
 
     @property
     def attempt(self) -> Attempt:

@@ -74,6 +74,7 @@ class CarrierGate(Base):
     probe_at: Mapped[float | None]
     waiting: Mapped[list[dict[str, object]]] = mapped_column(JSONB, server_default=text("'[]'"))
     open_since: Mapped[float | None]
+    lost: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class CarrierCall(Base):
