@@ -2,7 +2,13 @@
 
 import dagster as dg
 
-from m2m_pipeline.orchestration.auditing import audit_digest, digest_schedule, seal_sensor
+from m2m_pipeline.orchestration.auditing import (
+    audit_digest,
+    audit_verification,
+    digest_schedule,
+    seal_sensor,
+    verification_schedule,
+)
 from m2m_pipeline.orchestration.catalog import audit_trail, bulk_changes
 from m2m_pipeline.orchestration.checks import check_job, check_schedule, promises
 from m2m_pipeline.orchestration.daily import daily_job, daily_schedule, sum_up_the_day
@@ -35,7 +41,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     schedules = [
         reconciliation_schedule(settings.reconcile_cron),
         check_schedule(settings.check_cron),
-        daily_schedule,
+        daily_schedule(settings.daily_cron),
+        verification_schedule(settings.audit_verify_cron),
         retention_schedule(settings.retention_cron),
     ]
     if settings.audit_digest_target:
@@ -45,7 +52,15 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[bulk_changes, audit_trail, inventory_from_the_carrier, reconcile, sum_up_the_day],
         asset_checks=[promises],
-        jobs=[bulk_carrier_rate_plan_change, reconciliation, audit_digest, check_job, daily_job, retention],
+        jobs=[
+            bulk_carrier_rate_plan_change,
+            reconciliation,
+            audit_digest,
+            audit_verification,
+            check_job,
+            daily_job,
+            retention,
+        ],
         sensors=sensors,
         schedules=schedules,
         # A process for each step would cost seconds of loading for work of milliseconds.

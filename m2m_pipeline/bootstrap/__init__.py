@@ -42,7 +42,7 @@ from m2m_pipeline.services.statistics import Statistics
 from m2m_pipeline.services.submission import Submission
 from m2m_pipeline.services.sweeping import Sweeping
 from m2m_pipeline.settings import Settings
-from m2m_pipeline.storage.checks import Scope
+from m2m_pipeline.storage.breaches import Scope
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.vault import Vault
 
@@ -162,7 +162,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         identity=Identity(database, security_log),
         monitoring=Monitoring(database, Standings(database)),
         destinations=destinations,
-        alerting=Alerting(database),
+        alerting=Alerting(database, _limits(settings)),
         rotation=Rotation(database, vault),
         outbox=Outbox(database, destinations, senders(settings, policy), settings.notice_patience_hours * 3600),
         auditing=auditing,
@@ -185,4 +185,5 @@ def _limits(settings: Settings) -> Scope:
         unknown_limit_hours=settings.unknown_limit_hours,
         drift_limit_share=settings.drift_limit_share,
         queue_limit_minutes=settings.queue_limit_minutes,
+        reconcile_limit_hours=settings.reconcile_limit_hours,
     )

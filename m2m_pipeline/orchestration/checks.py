@@ -4,11 +4,12 @@ from collections.abc import Collection, Iterator, Mapping
 
 import dagster as dg
 
+from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import audit_materialization, materialization
 from m2m_pipeline.orchestration.catalog import audit_trail, budget_use, bulk_changes, rate_plan_drift
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.tables import table
-from m2m_pipeline.orchestration.upkeep import UPKEEP
+from m2m_pipeline.orchestration.upkeep import UPKEEP, operators_told
 from m2m_pipeline.services.checks import PROMISES, Check, Verdict
 from m2m_pipeline.services.reporting import ResultDocument
 
@@ -19,6 +20,7 @@ ASSETS: Mapping[Check, dg.AssetKey] = {
     Check.AUDIT_COMPLETE: audit_trail.key,
     Check.CHAIN_VERIFIES: audit_trail.key,
     Check.AMOP_EQUALS_CARRIER: rate_plan_drift.key,
+    Check.RECONCILIATION_FRESH: rate_plan_drift.key,
     Check.NOTHING_UNKNOWN: bulk_changes.key,
     Check.DRIFT_IN_BOUNDS: rate_plan_drift.key,
     Check.BUDGET_KEPT: budget_use.key,
@@ -37,13 +39,16 @@ ASSETS: Mapping[Check, dg.AssetKey] = {
 def promises(context: dg.AssetCheckExecutionContext, platform: Platform) -> Iterator[dg.AssetCheckResult]:
     """Hold promises against everything that ended lately: those that are chosen, which may be a single one."""
     chosen = [Check(key.name) for key in context.selected_asset_check_keys]
-    for verdict in platform.services.checks.of_everything(chosen):
+    with operators_told(platform.services.alerting, check_job.name):
+        verdicts = platform.services.checks.of_everything(chosen)
+    platform.services.alerting.hold(verdicts)
+    for verdict in verdicts:
         yield dg.AssetCheckResult(
             asset_key=ASSETS[verdict.check],
             check_name=verdict.check.value,
             passed=verdict.holds,
             severity=_severity(verdict),
-            description=_words(verdict),
+            description=redacted(verdict.sentence),
             metadata=_rows(verdict),
         )
 
@@ -78,7 +83,7 @@ def show_end(context: dg.OpExecutionContext, platform: Platform, document: Resul
             check_name=verdict.check.value,
             passed=verdict.holds,
             severity=_severity(verdict),
-            description=_words(verdict),
+            description=redacted(verdict.sentence),
             metadata=_rows(verdict),
             partition=str(verdict.bulk_change_id) if verdict.bulk_change_id else None,
         )
@@ -97,18 +102,11 @@ def _severity(verdict: Verdict) -> dg.AssetCheckSeverity:
     return dg.AssetCheckSeverity.WARN if PROMISES[verdict.check].only_warns else dg.AssetCheckSeverity.ERROR
 
 
-def _words(verdict: Verdict) -> str:
-    promise = PROMISES[verdict.check]
-    if verdict.holds:
-        return f"Bulk change {verdict.bulk_change_id}: {promise.title}" if verdict.bulk_change_id else promise.title
-    row, wrong = verdict.broken[0]
-    more = f" ({len(verdict.broken)} in all)" if len(verdict.broken) > 1 else ""
-    return f"{row}: {wrong}{more}. {promise.next_step}"
-
-
 def _rows(verdict: Verdict) -> dict[str, dg.MetadataValue]:
     # The number, so that Dagster plots it.
     shown: dict[str, dg.MetadataValue] = {"rows that break it": dg.MetadataValue.int(len(verdict.broken))}
     if verdict.broken:
-        shown["rows"] = table({"row": "string", "what is wrong": "string"}, verdict.broken)
+        shown["rows"] = table(
+            {"row": "string", "what is wrong": "string"}, [(one.row, one.wrong) for one in verdict.broken]
+        )
     return shown

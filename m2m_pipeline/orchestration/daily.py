@@ -1,7 +1,7 @@
 """A row of the catalog for each day: what ended, and how much of each account's budget was used."""
 
 from collections.abc import Iterator, Sequence
-from datetime import date
+from datetime import UTC, date, timedelta
 from typing import Any
 
 import dagster as dg
@@ -59,10 +59,20 @@ daily_job = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     tags=UPKEEP,
 )
-daily_schedule = dg.build_schedule_from_partitioned_job(
-    daily_job,
-    name="sum_up_yesterday",
-    hour_of_day=0,
-    minute_of_hour=10,
-    default_status=dg.DefaultScheduleStatus.RUNNING,
-)
+
+
+def daily_schedule(cron: str) -> dg.ScheduleDefinition:
+    """The summing up, on by default."""
+
+    @dg.schedule(
+        name="sum_up_yesterday",
+        job=daily_job,
+        cron_schedule=cron,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+    )
+    def sum_up_yesterday(context: dg.ScheduleEvaluationContext) -> dg.RunRequest:
+        """Ask for the day (UTC) before the one on which it is due."""
+        day = (context.scheduled_execution_time.astimezone(UTC) - timedelta(days=1)).date().isoformat()
+        return dg.RunRequest(run_key=day, partition_key=day)
+
+    return sum_up_yesterday

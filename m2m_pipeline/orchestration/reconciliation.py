@@ -46,11 +46,11 @@ def reconcile(
     settled = platform.services.reconciliation.settle(provider)
     _show_settled(context, settled, platform.services.links)
     found = platform.services.drifting.find(provider, full=config.full)
-    if found.summary is None:
+    if found.elsewhere:
         context.log.info(redacted(str(found.stopped)))
         return
-    if found.stopped:
-        raise dg.Failure(description=found.stopped, allow_retries=False)
+    if found.stopped or found.summary is None:
+        raise dg.Failure(description=redacted(f"{context.partition_key}: {found.stopped}"), allow_retries=False)
     yield dg.MaterializeResult(asset_key=carrier_state.key, metadata=_list_metadata(found.summary))
     tables = platform.services.statistics.drift(provider)
     yield dg.MaterializeResult(

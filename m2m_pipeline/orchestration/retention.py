@@ -13,7 +13,7 @@ from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import bulk_change_partitions
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.sweeping import bulk_change_of
-from m2m_pipeline.orchestration.upkeep import UPKEEP
+from m2m_pipeline.orchestration.upkeep import UPKEEP, operators_told
 from m2m_pipeline.services.retention import Retention
 
 BATCH = 100
@@ -26,7 +26,8 @@ _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.Dagste
 def purge_expired(context: dg.OpExecutionContext, platform: Platform) -> None:
     """Remove old runs and expired records, and tell how many."""
     keeper = platform.services.retention
-    removed = {**keeper.purge_records(), "dagster_run": purge_runs(context.instance, keeper)}
+    with operators_told(platform.services.alerting, context.job_name):
+        removed = {**keeper.purge_records(), "dagster_run": purge_runs(context.instance, keeper)}
     told = ", ".join(f"{count} of {name}" for name, count in removed.items() if count) or "nothing"
     context.log.info("Removed: %s.", redacted(told))
     context.add_output_metadata({name: dg.MetadataValue.int(count) for name, count in removed.items()})

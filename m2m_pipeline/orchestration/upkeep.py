@@ -1,6 +1,12 @@
 """What all scheduled work has in common: bulk changes go first."""
 
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+
+import dagster as dg
+
+from m2m_pipeline.logs import redacted
+from m2m_pipeline.services.alerting import Alerting
 
 UPKEEP: Mapping[str, str] = {
     # `dagster.yaml` lets few of them run at once: a reconciliation for each provider comes due in the same minute.
@@ -12,3 +18,18 @@ UPKEEP: Mapping[str, str] = {
     "dagster/max_runtime": "21600",
 }
 """Tags of every scheduled job."""
+
+
+@contextmanager
+def operators_told(alerting: Alerting, job: str) -> Generator[None]:
+    """Tell the operators where this work of a scheduled job fails, and when it goes well again."""
+    try:
+        yield
+    except dg.Failure as failure:
+        alerting.end_upkeep(job, redacted(failure.description or "It does not say why."))
+        raise
+    except Exception as error:
+        # Words of whatever fails below are for the run's page: they may hold SQL.
+        alerting.end_upkeep(job, f"{type(error).__name__}: the job's last run in Dagster says more.")
+        raise
+    alerting.end_upkeep(job)

@@ -1,13 +1,18 @@
 """The watcher: raises each alert once, resolves it once, and tells the operators through the outbox."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
+from sqlalchemy import Connection
+
 from m2m_pipeline.domain.alerts import ALERTS, SILENCE_LIMIT_SECONDS, AlertName, Finding
+from m2m_pipeline.domain.commands import command
 from m2m_pipeline.domain.notices import EventType
+from m2m_pipeline.services.checks import PROMISES, Verdict
 from m2m_pipeline.services.notifying import event
 from m2m_pipeline.storage import alerts, outbox
 from m2m_pipeline.storage.alerts import OpenAlert
+from m2m_pipeline.storage.breaches import Scope
 from m2m_pipeline.storage.database import Database
 
 HEARTBEAT = "watcher"
@@ -35,10 +40,11 @@ class Health:
 
 
 class Alerting:
-    """Knows rows. That it is not running itself, only somebody outside can see: `health`."""
+    """Knows rows. That it is not running itself, only somebody outside can see: `health`, and `miss_the_watcher`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, limits: Scope) -> None:
         self._database = database
+        self._limits = limits
 
     def watch(self) -> Watched:
         """Look once. Alert, notice and sign of life are one commit: a tick that dies tells nothing twice.
@@ -49,17 +55,36 @@ class Alerting:
         """
         with self._database.begin() as tx:
             alerts.lock(tx)
-            found = alerts.find(tx)
-            now = {(one.name, one.subject) for one in found}
-            over = [one for one in alerts.list_open(tx) if (one.name, one.subject) not in now]
-            raised = alerts.see(tx, found)
-            for one in raised:
-                outbox.write(tx, None, event(EventType.ALERT_RAISED, _told(one)))
-            for one in over:
-                alerts.resolve(tx, one.name, one.subject)
-                outbox.write(tx, None, event(EventType.ALERT_RESOLVED, _told(one, "Resolved: ")))
-            alerts.beat(tx, HEARTBEAT)
-        return Watched(raised, over)
+            alerts.beat(tx, HEARTBEAT)  # which ends its own silence
+            return self._tell(tx, {*alerts.WATCHED, AlertName.PLATFORM_SILENT}, alerts.find(tx, self._limits))
+
+    def hold(self, verdicts: Iterable[Verdict]) -> Watched:
+        """Tell of promises that are broken, and of those that hold again, where no other alert does.
+
+        `verdicts` are of promises that were held against everything: of one bulk change alone, they tell too little.
+        """
+        ours = [one for one in verdicts if PROMISES[one.check].alert is AlertName.PROMISE_BROKEN]
+        found = [Finding(AlertName.PROMISE_BROKEN, one.check.value, one.sentence) for one in ours if not one.holds]
+        return self._tell_of(AlertName.PROMISE_BROKEN, {one.check.value for one in ours}, found)
+
+    def end_upkeep(self, job: str, failure: str | None = None) -> Watched:
+        """Tell that a scheduled job failed, and why; or that it went well."""
+        found = [Finding(AlertName.UPKEEP_FAILED, job, failure)] if failure else []
+        return self._tell_of(AlertName.UPKEEP_FAILED, {job}, found)
+
+    def miss_the_watcher(self, waited_seconds: float) -> bool:
+        """Tell that the watcher is silent, however many processes miss it; whether it is.
+
+        `waited_seconds`: how long whoever asks has been there, for a watcher that never ticked.
+        """
+        with self._database.begin() as tx:
+            alerts.lock(tx)
+            quiet = alerts.quiet_seconds(tx, HEARTBEAT)
+            quiet = waited_seconds if quiet is None else quiet
+            if quiet < SILENCE_LIMIT_SECONDS:
+                return False
+            self._tell(tx, (), [Finding(AlertName.PLATFORM_SILENT, HEARTBEAT, f"No tick for {quiet:.0f} seconds.")])
+            return True
 
     def health(self) -> Health:
         """Whether the platform is alive, and what is wrong.
@@ -71,6 +96,34 @@ class Alerting:
         with self._database.begin() as tx:
             return Health(alerts.quiet_seconds(tx, HEARTBEAT), alerts.list_open(tx))
 
+    def _tell_of(self, name: AlertName, subjects: Collection[str], found: Sequence[Finding]) -> Watched:
+        with self._database.begin() as tx:
+            alerts.lock(tx)
+            return self._tell(tx, {name}, found, subjects)
+
+    def _tell(
+        self,
+        tx: Connection,
+        names: Collection[AlertName],
+        found: Sequence[Finding],
+        subjects: Collection[str] | None = None,
+    ) -> Watched:
+        """Raise what was found, and close what is open of these names (and subjects) and was not."""
+        now = {(one.name, one.subject) for one in found}
+        looked_at = [one for one in alerts.list_open(tx) if one.name in names]
+        looked_at = [one for one in looked_at if subjects is None or one.subject in subjects]
+        over = [one for one in looked_at if (one.name, one.subject) not in now]
+        raised = alerts.see(tx, found)
+        for one in raised:
+            outbox.write(tx, None, event(EventType.ALERT_RAISED, _raised(one)))
+        old = {name: alerts.only_old(tx, self._limits, name) for name in {one.name for one in over}}
+        for one in over:
+            alerts.resolve(tx, one.name, one.subject)
+        resolved = [one for one in over if one.subject not in old[one.name]]
+        for one in resolved:
+            outbox.write(tx, None, event(EventType.ALERT_RESOLVED, _resolved(one)))
+        return Watched(raised, resolved)
+
 
 def silence(health: Health) -> str:
     """What is said of a platform that is not alive."""
@@ -79,9 +132,15 @@ def silence(health: Health) -> str:
     return f"{AlertName.PLATFORM_SILENT}: no tick of the watcher {since}. {alert.look_at}"
 
 
-def _told(one: Finding | OpenAlert, prefix: str = "") -> dict[str, object]:
+def _raised(one: Finding) -> dict[str, object]:
     alert = ALERTS[one.name]
-    title = f"{prefix}{alert.title}: {one.subject}"
-    typed = "\n".join(f"  {command}" for command in alert.commands)
+    title = f"{alert.title}: {one.subject}"
+    typed = "\n".join(f"  {command(template, one.words)}" for template in alert.commands)
     text = f"{title}\n\n{one.detail}\n\nLook at: {alert.look_at}\n\nType:\n{typed}\n"
+    return {"name": one.name.value, "subject": one.subject, "detail": one.detail, "title": title, "text": text}
+
+
+def _resolved(one: OpenAlert) -> dict[str, object]:
+    title = f"Resolved: {ALERTS[one.name].title}: {one.subject}"
+    text = f"{title}\n\nIt was: {one.detail}\n"
     return {"name": one.name.value, "subject": one.subject, "detail": one.detail, "title": title, "text": text}

@@ -1,10 +1,13 @@
 """What those who run the service measure: read when they ask, since the processes that do the work come and go."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from m2m_pipeline.domain.alerts import AlertName
+from m2m_pipeline.services.alerting import HEARTBEAT
 from m2m_pipeline.services.standings import Standing, Standings
-from m2m_pipeline.storage import accounts, gauges
+from m2m_pipeline.storage import accounts, alerts, gauges
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.gauges import Counted, LeaseGauge, QueueGauge
 
@@ -21,7 +24,7 @@ class AccountGauge:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """All numbers of one moment."""
+    """All numbers of one moment. `quiet_seconds`: since the watcher's last tick; None where it never ticked."""
 
     queue: QueueGauge
     leases: LeaseGauge
@@ -29,6 +32,8 @@ class Measured:
     open_devices: Sequence[Counted]
     ended_devices: Sequence[Counted]
     accounts: Sequence[AccountGauge]
+    quiet_seconds: float | None
+    open_alerts: Mapping[AlertName, int]
 
 
 class Monitoring:
@@ -49,7 +54,8 @@ class Monitoring:
             providers = accounts.list_all_providers(tx)
             measured = (gauges.queue(tx), gauges.leases(tx), gauges.bulk_changes(tx))
             devices = (gauges.open_devices(tx), gauges.ended_devices(tx))
+            quiet, opened = alerts.quiet_seconds(tx, HEARTBEAT), Counter(one.name for one in alerts.list_open(tx))
         standings = [
             AccountGauge(tenant, one.name, one.writes_enabled, self._standings.of(one)) for tenant, one in providers
         ]
-        return Measured(*measured, *devices, standings)
+        return Measured(*measured, *devices, standings, quiet, {name: opened[name] for name in AlertName})

@@ -9,13 +9,17 @@ from sqlalchemy import Connection
 
 from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.change import BulkChange
+from m2m_pipeline.domain.commands import command
 from m2m_pipeline.domain.drift import CAUSES, DRIFT, DriftCause
 from m2m_pipeline.domain.notices import Event, EventType
 from m2m_pipeline.services.reporting import ResultDocument
-from m2m_pipeline.storage import outbox
+from m2m_pipeline.storage import accounts, outbox
 
 _SAYS_SOMETHING_NEW = ("status", "counts", "failures", "skipped", "reason", "message")
 """Fields of a result document whose change is news; that it was looked at again is none."""
+
+
+_DRIFT = "m2m drift --provider NAME --format csv --tenant TENANT"
 
 
 def event(kind: EventType, data: Mapping[str, object], **more: object) -> Event:
@@ -58,6 +62,7 @@ def tell_drift(
         for cause, devices in drifted.items()
     ]
     lines = [f"{one['devices']} {one['title']}. {one['next_step']}" for one in causes]
-    text = "\n\n".join([title, *lines, f"Type:\n  m2m drift --provider {provider.name} --format csv"])
+    words = {"NAME": provider.name, "TENANT": accounts.tenant_name(tx, provider.tenant_id)}
+    text = "\n\n".join([title, *lines, f"Type:\n  {command(_DRIFT, words)}"])
     told = {"provider": provider.name, "drifted": sum(drifted.values()), "new": new, "causes": causes}
     outbox.write(tx, provider.tenant_id, event(EventType.DRIFT_CHANGED, {**told, "title": title, "text": f"{text}\n"}))

@@ -69,12 +69,15 @@ class Outbox:
         self._senders = senders
         self._patience = patience_seconds
 
-    def deliver(self, seconds: float = TICK_SECONDS) -> Delivered:
-        """Deliver what is due, until there is nothing more or `seconds` are over. Safe beside others."""
+    def deliver(self, seconds: float = TICK_SECONDS, *, operators_only: bool = False) -> Delivered:
+        """Deliver what is due, until there is nothing more or `seconds` are over. Safe beside others.
+
+        `operators_only`: what is the operators', and no tenant's.
+        """
         done, ends = Delivered(), time.monotonic() + seconds
         while time.monotonic() < ends:
             with self._database.begin() as tx:
-                claimed = outbox.claim(tx, AT_ONCE, EACH_AT_ONCE, CLAIM_SECONDS)
+                claimed = outbox.claim(tx, AT_ONCE, EACH_AT_ONCE, CLAIM_SECONDS, operators_only=operators_only)
             if not claimed:
                 break
             asyncio.run(self._deliver_all(claimed, done))

@@ -27,6 +27,12 @@ class AuditSettings(BaseModel):
         description="When digests are written, as a cron expression (UTC); never without a target",
         examples=["0 * * * *"],
     )
+    audit_verify_cron: str = Field(
+        default="0 2 * * *",
+        pattern=CRON,
+        description="When the whole audit log is verified, as a cron expression (UTC)",
+        examples=["0 2 * * *"],
+    )
     audit_signing_key: SecretStr = Field(
         default=SecretStr(""),
         description="The secret Ed25519 key that signs digests, in hex",

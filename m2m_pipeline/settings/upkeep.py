@@ -53,3 +53,15 @@ class UpkeepSettings(BaseModel):
         description="A check fails where a bulk change has waited longer for a run, in minutes",
         examples=["30"],
     )
+    reconcile_limit_hours: float = Field(
+        default=48.0,
+        gt=0,
+        description="A check fails where nobody has compared a provider with the carrier for longer, in hours",
+        examples=["48"],
+    )
+    daily_cron: str = Field(
+        default="10 0 * * *",
+        pattern=CRON,
+        description="When the day before is summed up, as a cron expression (UTC)",
+        examples=["10 0 * * *"],
+    )

@@ -46,6 +46,11 @@ def find_tenant(connection: Connection, name: str) -> Tenant | None:
     return Tenant(row.id, row.name, row.max_devices, row.max_open_changes) if row else None
 
 
+def tenant_name(connection: Connection, tenant_id: int) -> str:
+    """The tenant's name."""
+    return connection.execute(text("SELECT name FROM m2m.tenant WHERE id = :id"), {"id": tenant_id}).scalar_one()
+
+
 def find_provider(
     connection: Connection, tenant_id: int, *, name: str | None = None, provider_id: int | None = None
 ) -> ServiceProvider | None:

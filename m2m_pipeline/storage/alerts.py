@@ -7,81 +7,76 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.alerts import (
+    AGING,
     BREAKER_LIMIT_SECONDS,
-    DRIFT_LIMIT_DEVICES,
     ENDED_WITHIN_HOURS,
     FRUITLESS_ATTEMPTS,
-    QUEUE_LIMIT_SECONDS,
     AlertName,
     Finding,
 )
-from m2m_pipeline.domain.drift import DRIFT
+from m2m_pipeline.storage import checks
+from m2m_pipeline.storage.breaches import Question, Scope, parameters, words
+from m2m_pipeline.storage.checks import STUCK, WORDS_OF_CHANGE
 
-_ENDED = """
-    SELECT 'bulk change ' || b.id AS subject, 'Tenant ' || t.name || ', provider ' || p.name || '.' AS detail
+_ENDED = f"""
+    SELECT 'bulk change ' || b.id AS subject, 'Tenant ' || t.name || ', provider ' || p.name || '.' AS detail,
+        {WORDS_OF_CHANGE}
     FROM m2m.bulk_change b JOIN m2m.tenant t ON t.id = b.tenant_id
     JOIN m2m.service_provider p ON p.id = b.service_provider_id
-    WHERE b.status = '{status}' AND b.finished_at > clock_timestamp() - make_interval(hours => :hours)
+    WHERE b.status = '{{status}}' AND b.finished_at > clock_timestamp() - make_interval(hours => :hours)
 """
 
-CONDITIONS: Mapping[AlertName, tuple[str, Mapping[str, object]]] = {
-    AlertName.CHANGE_FAILED: (_ENDED.format(status="FAILED"), {"hours": int(ENDED_WITHIN_HOURS)}),
-    AlertName.CHANGE_PARTIAL: (_ENDED.format(status="PARTIAL"), {"hours": int(ENDED_WITHIN_HOURS)}),
-    AlertName.BREAKER_OPEN: (
-        """
+STATEMENTS: Mapping[AlertName, str] = {
+    AlertName.CHANGE_FAILED: _ENDED.format(status="FAILED"),
+    AlertName.CHANGE_PARTIAL: _ENDED.format(status="PARTIAL"),
+    AlertName.BREAKER_OPEN: """
         SELECT 'provider ' || p.name || ' of ' || t.name AS subject, 'No answer since '
-            || to_char(to_timestamp(g.open_since) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC.' AS detail
+            || to_char(to_timestamp(g.open_since) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC.' AS detail,
+            p.name AS "NAME", t.name AS "TENANT"
         FROM m2m.carrier_credential c JOIN m2m.service_provider p ON p.id = c.service_provider_id
         JOIN m2m.carrier_gate g
             ON g.account = split_part(split_part(p.base_url, '://', 2), '/', 1) || '/' || c.username
         JOIN m2m.tenant t ON t.id = p.tenant_id
-        WHERE g.open_since < extract(epoch FROM clock_timestamp()) - :seconds
-        """,
-        {"seconds": BREAKER_LIMIT_SECONDS},
-    ),
-    AlertName.QUEUE_STUCK: (
-        """
-        SELECT 'queue' AS subject, 'Bulk change ' || min(id) || ' waits, and ' || count(*) - 1 || ' more.' AS detail
-        FROM m2m.bulk_change
-        WHERE status = 'QUEUED' AND attempt_queued_at < clock_timestamp() - make_interval(secs => :seconds)
-            AND NOT EXISTS (SELECT 1 FROM m2m.bulk_change w WHERE w.status = 'PROCESSING'
-                AND w.lease_expires_at > clock_timestamp())
-        HAVING count(*) > 0
-        """,
-        {"seconds": QUEUE_LIMIT_SECONDS},
-    ),
-    AlertName.ATTEMPTS_DIE: (
-        """
-        SELECT 'bulk change ' || id AS subject, fruitless_attempts || ' attempts in a row came to nothing.' AS detail
-        FROM m2m.bulk_change WHERE status IN ('QUEUED', 'PROCESSING') AND fruitless_attempts >= :attempts
-        """,
-        {"attempts": FRUITLESS_ATTEMPTS},
-    ),
-    AlertName.DRIFT: (
-        """
-        SELECT 'provider ' || p.name || ' of ' || t.name AS subject, count(*) || ' devices differ.' AS detail
-        FROM m2m.drift d JOIN m2m.service_provider p ON p.id = d.service_provider_id
-        JOIN m2m.tenant t ON t.id = p.tenant_id
-        WHERE d.resolved_at IS NULL AND d.cause = ANY(:causes) GROUP BY p.name, t.name HAVING count(*) > :devices
-        """,
-        {
-            "causes": sorted(DRIFT),
-            "devices": DRIFT_LIMIT_DEVICES,
-        },
-    ),
-    AlertName.NOTICES_DEAD: (
-        """
+        WHERE g.open_since < extract(epoch FROM clock_timestamp()) - :breaker_seconds
+    """,
+    AlertName.QUEUE_STUCK: f"""
+        SELECT 'provider ' || p.name || ' of ' || t.name AS subject,
+            'Bulk change ' || min(b.id) || ' waits, and ' || count(*) - 1 || ' more.' AS detail,
+            min(b.id) AS "ID", p.name AS "NAME", t.name AS "TENANT"
+        FROM m2m.bulk_change b JOIN m2m.service_provider p ON p.id = b.service_provider_id
+        JOIN m2m.tenant t ON t.id = b.tenant_id
+        WHERE {STUCK} AND NOT EXISTS (SELECT 1 FROM m2m.bulk_change w
+            WHERE w.service_provider_id = b.service_provider_id AND w.status = 'PROCESSING'
+            AND w.lease_expires_at > clock_timestamp())
+        GROUP BY p.name, t.name
+    """,
+    AlertName.ATTEMPTS_DIE: f"""
+        SELECT 'bulk change ' || b.id AS subject, b.fruitless_attempts || ' attempts in a row came to nothing.'
+            AS detail, {WORDS_OF_CHANGE}
+        FROM m2m.bulk_change b WHERE b.status IN ('QUEUED', 'PROCESSING') AND b.fruitless_attempts >= :attempts
+    """,
+    AlertName.NOTICES_DEAD: """
         SELECT 'destination ' || d.id || coalesce(' of ' || t.name, ' of the operators') AS subject,
-            count(*) || ' notices, the last: ' || max(n.last_failure) AS detail
+            count(*) || ' notices, the last: ' || max(n.last_failure) AS detail,
+            max(n.id) AS "ID", d.id AS "N", t.name AS "TENANT"
         FROM m2m.notice n JOIN m2m.notice_destination d ON d.id = n.destination_id
         LEFT JOIN m2m.tenant t ON t.id = d.tenant_id
         WHERE n.status = 'DEAD' AND d.removed_at IS NULL
             AND n.ended_at > clock_timestamp() - make_interval(hours => :hours) GROUP BY d.id, t.name
-        """,
-        {"hours": int(ENDED_WITHIN_HOURS)},
-    ),
+    """,
 }
-"""One query for each alert that the database can tell of: subject and detail of what holds now."""
+"""Subject, detail, and the placeholders of the commands, of what holds now."""
+
+QUESTIONS: Mapping[AlertName, Question] = {
+    AlertName.DRIFT: checks.too_much_drift,
+    AlertName.RECONCILIATION_STALE: checks.not_reconciled,
+}
+"""Promises about a provider that have an alert of their own: what breaks them."""
+
+WATCHED = frozenset({*STATEMENTS, *QUESTIONS})
+"""The alerts that the database can tell of."""
+
+_EVER = 24 * 365 * 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +89,26 @@ class OpenAlert:
     since: datetime
 
 
-def find(connection: Connection) -> Sequence[Finding]:
+def find(connection: Connection, limits: Scope) -> Sequence[Finding]:
     """Everything that holds now."""
-    return [
-        Finding(name, row.subject, row.detail)
-        for name, (statement, values) in CONDITIONS.items()
-        for row in connection.execute(text(statement), dict(values))
+    stated = [one for name in STATEMENTS for one in _find(connection, limits, name, int(ENDED_WITHIN_HOURS))]
+    return stated + [
+        Finding(name, f"provider {breach.words['NAME']} of {breach.words['TENANT']}", f"{breach.wrong}.", breach.words)
+        for name, question in QUESTIONS.items()
+        for breach in question(connection, limits)
     ]
+
+
+def only_old(connection: Connection, limits: Scope, name: AlertName) -> frozenset[str]:
+    """The subjects of which an alert that ages would hold still, however old they are."""
+    return frozenset(one.subject for one in _find(connection, limits, name, _EVER)) if name in AGING else frozenset()
+
+
+def _find(connection: Connection, limits: Scope, name: AlertName, hours: int) -> Sequence[Finding]:
+    values = {"hours": hours, "breaker_seconds": BREAKER_LIMIT_SECONDS, "attempts": FRUITLESS_ATTEMPTS}
+    rows = connection.execute(text(STATEMENTS[name]), {**parameters(limits), **values})
+    columns = tuple(rows.keys())
+    return [Finding(name, row.subject, row.detail, words(columns, row)) for row in rows]
 
 
 def lock(connection: Connection) -> None:

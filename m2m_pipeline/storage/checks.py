@@ -1,33 +1,24 @@
-"""What must hold of the rows, each as a question for those that break it: (row, what is wrong), the first hundred."""
+"""What must hold of the rows, each as a question for those that break it: the first hundred."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from sqlalchemy import Connection
 
-from sqlalchemy import Connection, text
-
-from m2m_pipeline.domain.drift import DRIFT
-from m2m_pipeline.domain.reasons import ROW_FAULTS
-from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, FINISHABLE_DEVICES
 from m2m_pipeline.storage.audit import UNTOLD
+from m2m_pipeline.storage.breaches import MOST, Broken, Scope
+from m2m_pipeline.storage.breaches import ask as _ask
 from m2m_pipeline.storage.device_changes import DATED
 from m2m_pipeline.storage.overlaps import HAS_TO_WAIT
 
-MOST = 100
+WORDS_OF_CHANGE = """
+    b.id AS "ID", (SELECT name FROM m2m.service_provider WHERE id = b.service_provider_id) AS "NAME",
+    (SELECT name FROM m2m.tenant WHERE id = b.tenant_id) AS "TENANT"
+"""
+"""Columns that are the placeholders of commands about a bulk change `b`."""
 
-
-@dataclass(frozen=True, slots=True)
-class Scope:
-    """Which rows are looked at: of one bulk change, or of all that ended in the last `days`; and the limits."""
-
-    bulk_change_id: int | None
-    days: int
-    unknown_limit_hours: float
-    drift_limit_share: float
-    queue_limit_minutes: float
-
-
-Broken = Sequence[tuple[str, str]]
-Question = Callable[[Connection, Scope], Broken]
+STUCK = f"""
+    b.status = 'QUEUED' AND b.attempt_queued_at < clock_timestamp() - make_interval(secs => :queue_minutes * 60)
+    AND NOT {HAS_TO_WAIT}
+"""
+"""Condition on a bulk change `b`: it has waited for a run for longer than the limit, and for no other one."""
 
 _ENDED = """
     b.status = ANY(:ended) AND (CAST(:id AS bigint) IS NULL OR b.id = :id)
@@ -41,7 +32,8 @@ def counts_off(connection: Connection, scope: Scope) -> Broken:
         connection,
         scope,
         f"""
-        SELECT 'bulk change ' || b.id, 'document ' || coalesce(b.result->>'counts', 'none') || ', rows ' || c.counts
+        SELECT 'bulk change ' || b.id, 'document ' || coalesce(b.result->>'counts', 'none') || ', rows ' || c.counts,
+            {WORDS_OF_CHANGE}
         FROM m2m.bulk_change b, LATERAL (SELECT coalesce(jsonb_object_agg(s.status, s.devices), '{{}}') AS counts
             FROM (SELECT status, count(*) AS devices FROM m2m.device_change WHERE bulk_change_id = b.id GROUP BY 1) s) c
         WHERE {_ENDED} AND b.result->'counts' IS DISTINCT FROM c.counts ORDER BY b.id LIMIT {MOST}
@@ -55,7 +47,8 @@ def open_after_the_end(connection: Connection, scope: Scope) -> Broken:
         connection,
         scope,
         f"""
-        SELECT 'bulk change ' || b.id, count(*) || ' devices are open, the first in row ' || min(c.row_number)
+        SELECT 'bulk change ' || b.id, count(*) || ' devices are open, the first in row ' || min(c.row_number),
+            {WORDS_OF_CHANGE}
         FROM m2m.bulk_change b JOIN m2m.device_change c ON c.bulk_change_id = b.id
         WHERE {_ENDED} AND NOT c.status = ANY(:finishable) GROUP BY b.id ORDER BY b.id LIMIT {MOST}
         """,
@@ -68,7 +61,8 @@ def left_refused(connection: Connection, scope: Scope) -> Broken:
         connection,
         scope,
         f"""
-        SELECT 'bulk change ' || b.id, count(*) || ' devices were refused, the first in row ' || min(c.row_number)
+        SELECT 'bulk change ' || b.id, count(*) || ' devices were refused, the first in row ' || min(c.row_number),
+            {WORDS_OF_CHANGE}
         FROM m2m.bulk_change b JOIN m2m.device_change c ON c.bulk_change_id = b.id
         WHERE {_ENDED} AND c.status = 'REFUSED' AND c.reason <> ALL(:faults) AND b.status <> 'REJECTED'
         GROUP BY b.id ORDER BY b.id LIMIT {MOST}
@@ -77,31 +71,46 @@ def left_refused(connection: Connection, scope: Scope) -> Broken:
 
 
 def untold(connection: Connection, scope: Scope) -> Broken:
-    """Devices of ended bulk changes whose end has no audit entry."""
-    return _ask(
-        connection,
-        scope,
-        f"""
-        SELECT 'bulk change ' || b.id, count(*) || ' devices without an entry, the first in row ' || min(c.row_number)
-        FROM m2m.bulk_change b JOIN m2m.device_change c ON c.bulk_change_id = b.id
-        WHERE {_ENDED} AND {UNTOLD} GROUP BY b.id ORDER BY b.id LIMIT {MOST}
-        """,
-    )
+    """Ended bulk changes that the audit log does not tell whole: their end, their devices' ends, what was called."""
+    devices = "FROM m2m.bulk_change b JOIN m2m.device_change c ON c.bulk_change_id = b.id"
+    endings = f"""
+        SELECT 'bulk change ' || b.id, count(*) || ' devices without an entry, the first in row ' || min(c.row_number),
+            {WORDS_OF_CHANGE}
+        {devices} WHERE {_ENDED} AND {UNTOLD} GROUP BY b.id ORDER BY b.id LIMIT {MOST}
+    """
+    calls = f"""
+        SELECT 'bulk change ' || b.id, count(*) || ' devices were moved and no entry tells what the carrier said, '
+            'the first in row ' || min(c.row_number), {WORDS_OF_CHANGE}
+        {devices} WHERE {_ENDED} AND c.status = 'PROCESSED' AND NOT EXISTS (SELECT 1 FROM m2m.audit_entry a
+            WHERE a.bulk_change_id = c.bulk_change_id AND a.device_change_id = c.id
+            AND a.kind IN ('CARRIER_CALL', 'CARRIER_READ') AND a.outcome = 'APPLIED')
+        GROUP BY b.id ORDER BY b.id LIMIT {MOST}
+    """
+    ends = f"""
+        SELECT 'bulk change ' || b.id, 'its end as ' || b.status || ' has no entry', {WORDS_OF_CHANGE}
+        FROM m2m.bulk_change b WHERE {_ENDED} AND NOT EXISTS (SELECT 1 FROM m2m.audit_entry a
+            WHERE a.bulk_change_id = b.id AND a.device_change_id IS NULL
+            AND a.kind = 'BULK_CHANGE_ENDED' AND a.outcome = b.status)
+        ORDER BY b.id LIMIT {MOST}
+    """
+    return [one for question in (endings, calls, ends) for one in _ask(connection, scope, question)][:MOST]
 
 
 def off_the_carrier(connection: Connection, scope: Scope) -> Broken:
-    """Bulk changes with devices that were moved, and that the carrier shows otherwise now without AMOP knowing why."""
+    """Bulk changes that moved devices last of which AMOP and the carrier show different plans now, unexplained.
+
+    Whoever's plan was altered, and to what: a later bulk change takes the device over, an import into AMOP does not.
+    """
     return _ask(
         connection,
         scope,
         f"""
-        SELECT 'bulk change ' || c.bulk_change_id, count(*) || ' devices that it moved have drifted since'
+        SELECT 'bulk change ' || b.id, count(*) || ' devices that it moved have drifted since', {WORDS_OF_CHANGE}
         FROM m2m.drift r JOIN LATERAL (SELECT bulk_change_id FROM m2m.device_change
             WHERE service_provider_id = r.service_provider_id AND iccid = r.iccid AND status = 'PROCESSED'
-            AND rate_plan = r.amop_rate_plan ORDER BY ended_at DESC LIMIT 1) c ON true
-        WHERE r.resolved_at IS NULL AND r.cause = ANY(:drift)
-            AND (CAST(:id AS bigint) IS NULL OR c.bulk_change_id = :id)
-        GROUP BY c.bulk_change_id ORDER BY 1 LIMIT {MOST}
+            ORDER BY ended_at DESC LIMIT 1) c ON true JOIN m2m.bulk_change b ON b.id = c.bulk_change_id
+        WHERE r.resolved_at IS NULL AND r.cause = ANY(:drift) AND (CAST(:id AS bigint) IS NULL OR b.id = :id)
+        GROUP BY b.id ORDER BY b.id LIMIT {MOST}
         """,
     )
 
@@ -128,12 +137,37 @@ def too_much_drift(connection: Connection, scope: Scope) -> Broken:
         connection,
         scope,
         f"""
-        SELECT t.name || '/' || p.name, r.devices || ' of ' || d.devices || ' devices have drifted'
+        SELECT t.name || '/' || p.name, r.devices || ' of ' || d.devices || ' devices have drifted',
+            p.name AS "NAME", t.name AS "TENANT"
         FROM m2m.service_provider p JOIN m2m.tenant t ON t.id = p.tenant_id,
             LATERAL (SELECT count(*) AS devices FROM m2m.drift
                 WHERE service_provider_id = p.id AND resolved_at IS NULL AND cause = ANY(:drift)) r,
-            LATERAL (SELECT count(*) AS devices FROM m2m.device WHERE service_provider_id = p.id) d
+            -- The inventory is counted only where something has drifted: the watcher asks twice a minute.
+            LATERAL (SELECT count(*) AS devices FROM m2m.device WHERE service_provider_id = p.id AND r.devices > 0) d
         WHERE r.devices > :drift_share * d.devices ORDER BY 1 LIMIT {MOST}
+        """,
+    )
+
+
+def not_reconciled(connection: Connection, scope: Scope) -> Broken:
+    """Providers with a credential and devices that no complete pass has compared within the limit.
+
+    One that is younger than the limit is given the time.
+    """
+    return _ask(
+        connection,
+        scope,
+        f"""
+        SELECT t.name || '/' || p.name, coalesce('last compared '
+            || to_char(f.at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC', 'never compared'),
+            p.name AS "NAME", t.name AS "TENANT"
+        FROM m2m.service_provider p JOIN m2m.tenant t ON t.id = p.tenant_id,
+            LATERAL (SELECT max(finished_at) AS at FROM m2m.reconciliation_pass
+                WHERE service_provider_id = p.id AND phase = 'DONE') f
+        WHERE coalesce(f.at, p.created_at) < clock_timestamp() - make_interval(secs => :reconcile_hours * 3600)
+            AND EXISTS (SELECT 1 FROM m2m.carrier_credential WHERE service_provider_id = p.id)
+            AND EXISTS (SELECT 1 FROM m2m.device WHERE service_provider_id = p.id)
+        ORDER BY 1 LIMIT {MOST}
         """,
     )
 
@@ -166,28 +200,9 @@ def stuck_in_the_queue(connection: Connection, scope: Scope) -> Broken:
         connection,
         scope,
         f"""
-        SELECT 'bulk change ' || b.id, 'queued since ' || date_trunc('second', b.attempt_queued_at)
-        FROM m2m.bulk_change b WHERE b.status = 'QUEUED' AND (CAST(:id AS bigint) IS NULL OR b.id = :id)
-            AND b.attempt_queued_at < clock_timestamp() - make_interval(secs => :queue_minutes * 60)
-            AND NOT {HAS_TO_WAIT}
+        SELECT 'bulk change ' || b.id, 'queued since ' || date_trunc('second', b.attempt_queued_at),
+            {WORDS_OF_CHANGE}
+        FROM m2m.bulk_change b WHERE {STUCK} AND (CAST(:id AS bigint) IS NULL OR b.id = :id)
         ORDER BY b.attempt_queued_at LIMIT {MOST}
         """,
     )
-
-
-def _ask(connection: Connection, scope: Scope, question: str) -> Broken:
-    rows = connection.execute(
-        text(question),
-        {
-            "id": scope.bulk_change_id,
-            "days": scope.days,
-            "unknown_hours": scope.unknown_limit_hours,
-            "drift_share": scope.drift_limit_share,
-            "queue_minutes": scope.queue_limit_minutes,
-            "ended": sorted(ENDED_BULK_CHANGES),
-            "finishable": sorted(FINISHABLE_DEVICES),
-            "faults": sorted(ROW_FAULTS),
-            "drift": sorted(DRIFT),
-        },
-    )
-    return [(str(row[0]), str(row[1])) for row in rows]

@@ -67,10 +67,12 @@ def write(connection: Connection, tenant_id: int | None, event: Event, bulk_chan
     ).rowcount
 
 
-def claim(connection: Connection, limit: int, each: int, seconds: float) -> Sequence[StoredNotice]:
+def claim(
+    connection: Connection, limit: int, each: int, seconds: float, *, operators_only: bool = False
+) -> Sequence[StoredNotice]:
     """Take notices that are due, at most `each` of a destination, for `seconds`: then whoever asks takes them again.
 
-    A destination that does not answer takes no other's place.
+    A destination that does not answer takes no other's place. `operators_only`: of no tenant.
     """
     rows = connection.execute(
         text(
@@ -78,6 +80,7 @@ def claim(connection: Connection, limit: int, each: int, seconds: float) -> Sequ
             WITH due AS MATERIALIZED (
                 SELECT id, row_number() OVER (PARTITION BY destination_id ORDER BY next_attempt_at, id) AS place
                 FROM m2m.notice WHERE status = 'PENDING' AND next_attempt_at <= clock_timestamp()
+                    AND (tenant_id IS NULL OR NOT :operators_only)
             ), taken AS MATERIALIZED (
                 SELECT id FROM m2m.notice
                 WHERE id IN (SELECT id FROM due WHERE place <= :each) AND status = 'PENDING'
@@ -91,7 +94,7 @@ def claim(connection: Connection, limit: int, each: int, seconds: float) -> Sequ
             SELECT {_COLUMNS} FROM n JOIN m2m.notice_destination d ON d.id = n.destination_id ORDER BY n.id
             """
         ),
-        {"limit": limit, "each": each, "seconds": seconds},
+        {"limit": limit, "each": each, "seconds": seconds, "operators_only": operators_only},
     )
     return [_notice(row) for row in rows]
 

@@ -61,6 +61,13 @@ class _Once(Collector):
         yield _by_status("m2m_devices_open", "Devices that are not settled, by status", now.open_devices)
         yield _by_status("m2m_devices_ended", "Devices of ended bulk changes, by how they ended", now.ended_devices)
         yield from _accounts(now)
+        if now.quiet_seconds is not None:
+            meaning = "How long ago the watcher in the Dagster daemon ticked"
+            yield _single("m2m_watcher_quiet_seconds", meaning, now.quiet_seconds)
+        opened = GaugeMetricFamily("m2m_alerts_open", "Alerts that are open, by name", labels=("name",))
+        for name, count in now.open_alerts.items():
+            opened.add_metric((name.value,), count)
+        yield opened
 
 
 def _accounts(now: Measured) -> Iterable[GaugeMetricFamily]:

@@ -4,6 +4,7 @@ import uvicorn
 
 from m2m_pipeline.bootstrap import build
 from m2m_pipeline.logs import configure
+from m2m_pipeline.services.guarding import Guard
 from m2m_pipeline.settings import MissingSettingError, Settings
 from m2m_pipeline.web.application import build_app
 from m2m_pipeline.web.malformed import ProblemProtocol
@@ -13,7 +14,7 @@ SHUTDOWN_SECONDS = 5
 
 
 def serve(settings: Settings, host: str, port: int) -> None:
-    """Answer requests until SIGINT or SIGTERM; those under way get five seconds to end.
+    """Answer requests until SIGINT or SIGTERM; those under way get five seconds to end. Meanwhile, miss the watcher.
 
     Raises:
         MissingSettingError: `host` is beyond this machine, and development sign-in is on.
@@ -28,15 +29,16 @@ def serve(settings: Settings, host: str, port: int) -> None:
     configure(settings.log_format)
     services = build(settings)
     try:
-        uvicorn.run(
-            build_app(services, settings),
-            host=host,
-            port=port,
-            http=ProblemProtocol,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=SHUTDOWN_SECONDS,
-        )
+        with Guard(services.alerting, services.outbox):
+            uvicorn.run(
+                build_app(services, settings),
+                host=host,
+                port=port,
+                http=ProblemProtocol,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+            )
     finally:
         services.close()

@@ -1,11 +1,19 @@
 """`m2m webhook` and `m2m notices`: where notices go, and how far each is."""
 
 import json
+import re
+import shlex
+import signal
+import socket
+import time
 
+from m2m_pipeline.domain.notices import DestinationKind
+from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline_tests.cli.conftest import OURS, Shell
 from m2m_pipeline_tests.notices.conftest import application
+from m2m_pipeline_tests.notices.mailbox import SmtpStand
 from m2m_pipeline_tests.notices.receiver import Receiver, verified
-from m2m_pipeline_tests.world import World
+from m2m_pipeline_tests.world import THIRD, World
 
 
 def test_a_destination_from_its_making_to_its_end(m2m: Shell, world: World) -> None:
@@ -49,3 +57,44 @@ def test_another_tenants_destination_is_none(m2m: Shell, world: World) -> None:
         assert m2m(*command, "--tenant", "rival").status == 2
         assert m2m(*command, "--operators").status == 2
     assert world.count("notice_destination") == 1
+
+
+def test_what_the_operators_and_the_tenant_are_told_to_type_works_as_it_stands(m2m: Shell, world: World) -> None:
+    with Receiver() as receiver:
+        services = application(world, webhook_hosts=receiver.host)
+        services.destinations.store(None, DestinationKind.WEBHOOK, receiver.url, None, "test")
+        services.destinations.store(OURS[1], DestinationKind.WEBHOOK, f"{receiver.url}/acme", None, "test")
+        world.submit_and_run()
+        world.sql("UPDATE m2m.bulk_change SET status = 'PARTIAL'")
+        world.sql("UPDATE m2m.device_change SET status = 'REFUSED', reason = 'CARRIER_REFUSED' WHERE row_number = 2")
+        world.control.drift(world.iccids[0], Drift(rate_plan=THIRD))
+        services.drifting.find(world.provider, full=True)
+        services.alerting.watch()
+        services.outbox.deliver()
+        services.close()
+    texts = [one.event["data"].get("text", "") for one in receiver.deliveries]
+    typed = [shlex.split(line) for text in texts for line in re.findall(r"^  (m2m .*)$", text, re.MULTILINE)]
+
+    assert {" ".join(one[1:2]) for one in typed} == {"result", "reconcile", "retry", "drift"}
+    for _, *arguments in typed:
+        ended = m2m(*arguments)
+        assert (ended.status in {0, 1}, "There is no" in ended.err) == (True, False), (arguments, ended)
+
+
+def test_the_front_door_mails_that_the_daemon_is_dead(m2m_process: Shell, world: World) -> None:
+    world.services.destinations.store(None, DestinationKind.EMAIL, "oncall@example.com", None, "test")
+    world.services.alerting.watch()
+    world.sql("UPDATE m2m.heartbeat SET at = at - interval '181 s'")
+    with SmtpStand() as mailbox, socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+        free.close()
+        smtp = {f"M2M_{name.upper()}": str(value) for name, value in mailbox.settings.items()}
+        with m2m_process.with_(**smtp).start("serve", "--port", str(port)) as serving:
+            until = time.monotonic() + 30
+            while not mailbox.mails and time.monotonic() < until:
+                assert serving.poll() is None
+                time.sleep(0.05)
+            serving.terminate()
+            assert serving.wait(10) == -signal.SIGTERM
+    (mail,) = mailbox.mails
+    assert b"Subject: [m2m] the platform gives no sign of life: watcher" in mail

@@ -8,12 +8,14 @@ import pytest
 from typer.main import get_command
 
 from m2m_pipeline.cli import app
-from m2m_pipeline.domain.alerts import ALERTS, AlertName
+from m2m_pipeline.domain.alerts import AGING, ALERTS, AlertName
+from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.notices import DestinationKind
-from m2m_pipeline.storage.alerts import CONDITIONS
+from m2m_pipeline.services.checks import Check
+from m2m_pipeline.storage.alerts import WATCHED
 from m2m_pipeline_tests.notices.conftest import application
 from m2m_pipeline_tests.notices.mailbox import SmtpStand
-from m2m_pipeline_tests.world import PROVIDER, TENANT, USERNAME, World
+from m2m_pipeline_tests.world import NEW, OLD, PROVIDER, TENANT, USERNAME, World
 
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
@@ -32,18 +34,17 @@ def break_(world: World, name: AlertName) -> str:
             return f"bulk change {bulk_change_id}"
         case AlertName.BREAKER_OPEN:
             world.sql("UPDATE m2m.carrier_gate SET open_since = extract(epoch FROM clock_timestamp()) - 601")
-            return f"provider {PROVIDER} of {TENANT}"
         case AlertName.QUEUE_STUCK:
             world.submit()
-            world.sql("UPDATE m2m.bulk_change SET attempt_queued_at = attempt_queued_at - interval '601 s'")
-            return "queue"
+            world.sql("UPDATE m2m.bulk_change SET attempt_queued_at = attempt_queued_at - interval '31 minutes'")
         case AlertName.ATTEMPTS_DIE:
             bulk_change_id = world.submit().bulk_change_id
             world.sql("UPDATE m2m.bulk_change SET fruitless_attempts = 2")
             return f"bulk change {bulk_change_id}"
         case AlertName.DRIFT:
             drift_away(world)
-            return f"provider {PROVIDER} of {TENANT}"
+        case AlertName.RECONCILIATION_STALE:
+            world.sql("UPDATE m2m.service_provider SET created_at = created_at - interval '49 hours'")
         case AlertName.NOTICES_DEAD:
             stored = world.services.destinations.store(
                 TENANT, DestinationKind.WEBHOOK, "https://hooks.example.com/", None, "test"
@@ -51,8 +52,9 @@ def break_(world: World, name: AlertName) -> str:
             world.submit_and_run()
             world.sql("UPDATE m2m.notice SET status = 'DEAD', ended_at = clock_timestamp(), last_failure = 'no'")
             return f"destination {stored.destination.id} of {TENANT}"
-        case AlertName.PLATFORM_SILENT:
-            raise AssertionError
+        case AlertName.PROMISE_BROKEN | AlertName.UPKEEP_FAILED | AlertName.PLATFORM_SILENT:
+            raise AssertionError(name)
+    return f"provider {PROVIDER} of {TENANT}"
 
 
 def drift_away(world: World) -> None:
@@ -77,9 +79,10 @@ def mend(world: World) -> None:
     world.sql("UPDATE m2m.carrier_gate SET open_since = NULL")
     world.sql("UPDATE m2m.notice SET status = 'DELIVERED' WHERE status = 'DEAD'")
     world.sql("DELETE FROM m2m.drift")
+    world.sql("UPDATE m2m.service_provider SET created_at = clock_timestamp()")
 
 
-@pytest.mark.parametrize("name", CONDITIONS)
+@pytest.mark.parametrize("name", sorted(WATCHED))
 def test_an_alert_is_raised_once_and_resolved_once(world: World, name: AlertName) -> None:
     watch = world.services.alerting.watch
     assert (watch().raised, watch().resolved) == ([], [])
@@ -96,6 +99,50 @@ def test_an_alert_is_raised_once_and_resolved_once(world: World, name: AlertName
     assert len(watch().raised) == (name is AlertName.BREAKER_OPEN), "what comes back is told again"
 
 
+@pytest.mark.parametrize("name", sorted(AGING))
+def test_what_nobody_has_mended_closes_in_silence_when_it_is_old(world: World, name: AlertName) -> None:
+    world.services.destinations.store(None, DestinationKind.EMAIL, "oncall@example.com", None, "test")
+    break_(world, name)
+    assert len(world.services.alerting.watch().raised) == 1
+
+    world.sql("UPDATE m2m.bulk_change SET finished_at = finished_at - interval '25 hours'")
+    world.sql("UPDATE m2m.notice SET ended_at = ended_at - interval '25 hours' WHERE status = 'DEAD'")
+    watched = world.services.alerting.watch()
+
+    assert (watched.raised, watched.resolved) == ([], [])
+    assert world.services.alerting.health().open_alerts == []
+    assert world.sql("SELECT DISTINCT event_type FROM m2m.notice WHERE tenant_id IS NULL") == [("alert.raised",)]
+
+
+def test_work_on_another_account_does_not_hide_one_that_stands_still(world: World) -> None:
+    accounts = world.services.accounts
+    other = accounts.configure(TENANT, "other", world.provider_settings(), actor="test")
+    accounts.import_plans(other, [OLD, NEW], [])
+    accounts.import_devices(other, [DeviceReading(one, OLD, None) for one in world.iccids])
+    worked_on, waiting = (world.submit(world.iccids[n : n + 1]).bulk_change_id for n in range(2))
+    elsewhere = world.submit(world.iccids[:1], provider="other").bulk_change_id
+    world.sql("UPDATE m2m.bulk_change SET attempt_queued_at = attempt_queued_at - interval '31 minutes'")
+    world.prepare(worked_on)
+    world.prepare(elsewhere, "run-2")
+    assert world.services.alerting.watch().raised == [], "its own account is at work"
+    world.run(worked_on)
+
+    (raised,) = world.services.alerting.watch().raised
+    assert (raised.name, raised.words["ID"]) == (AlertName.QUEUE_STUCK, str(waiting))
+
+
+def test_drift_is_too_much_for_the_alert_where_it_is_for_the_check(world: World) -> None:
+    drift_away(world)
+    bearable = application(world, drift_limit_share=1.0)
+    world.sql("DELETE FROM m2m.drift WHERE iccid NOT IN ('x1', 'x2')")
+
+    assert bearable.alerting.watch().raised == []
+    assert bearable.checks.of_everything([Check.DRIFT_IN_BOUNDS])[0].holds
+    bearable.close()
+    assert not world.services.checks.of_everything([Check.DRIFT_IN_BOUNDS])[0].holds
+    assert [one.name for one in world.services.alerting.watch().raised] == [AlertName.DRIFT]
+
+
 def test_the_operators_are_mailed_what_it_means_and_what_to_type(world: World) -> None:
     with SmtpStand() as mailbox:
         services = application(world, **mailbox.settings)
@@ -110,7 +157,7 @@ def test_the_operators_are_mailed_what_it_means_and_what_to_type(world: World) -
     resolved, raised = sorted((mail.decode() for mail in mailbox.mails), key=lambda mail: "Resolved:" not in mail)
     assert "To: oncall@example.com" in raised
     assert "Subject: [m2m] a carrier does not answer: provider att of acme" in raised
-    assert "m2m provider list" in raised
+    assert f"m2m provider list --tenant {TENANT}" in raised
     assert "Resolved: a carrier does not answer" in resolved
 
 

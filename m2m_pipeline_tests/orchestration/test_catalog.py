@@ -8,8 +8,10 @@ from xml.etree import ElementTree as ET
 
 import dagster as dg
 import pytest
+from cryptography.fernet import Fernet
 
 from m2m_pipeline.domain.drift import CAUSES, DriftCause
+from m2m_pipeline.domain.reasons import REASONS, ReasonCode
 from m2m_pipeline.orchestration.catalog import (
     audit_trail,
     budget_use,
@@ -194,6 +196,36 @@ def test_a_carrier_that_is_away_fails_the_run_and_shows_no_list(
     result = run_job(build(), "reconciliation", instance, KEY, raise_on_error=False)
 
     assert not result.success
+    assert instance.get_latest_materialization_event(carrier_state.key) is None
+
+
+def test_a_credential_that_cannot_be_had_fails_the_run_with_its_reason_and_the_next_step(
+    world: World, definitions: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("M2M_ENCRYPTION_KEYS", Fernet.generate_key().decode())
+
+    result = run_job(definitions, "reconciliation", instance, KEY, raise_on_error=False)
+
+    (failure,) = result.filter_events(lambda event: event.is_step_failure)
+    told = str(failure.step_failure_data.user_failure_data)
+    assert KEY in told
+    assert "cannot be decrypted" in told
+    assert REASONS[ReasonCode.CREDENTIAL_UNREADABLE].next_step in told
+    assert world.control.calls() == []
+
+
+def test_a_pass_that_another_process_works_on_is_no_failure(
+    world: World, definitions: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    provider = world.provider
+    world.sql(
+        "INSERT INTO m2m.reconciliation_pass (tenant_id, service_provider_id, is_full, lease_owner, lease_expires_at) "
+        "VALUES (%s, %s, true, 'another', now() + interval '1 hour')",
+        provider.tenant_id,
+        provider.id,
+    )
+
+    assert run_job(definitions, "reconciliation", instance, KEY).success
     assert instance.get_latest_materialization_event(carrier_state.key) is None
 
 

@@ -60,8 +60,8 @@ def test_expired_records_go_and_recent_ones_stay_and_the_audit_log_says_so(
     world.submit_and_run()
     entries = world.count("audit_entry")
     world.sql(
-        "INSERT INTO m2m.alert (name, subject, detail, resolved_at) VALUES ('a', 'b', 'c', now() - interval '99 d'), "
-        "('a', 'open', 'c', NULL)"
+        "INSERT INTO m2m.alert (name, subject, detail, resolved_at) "
+        "VALUES ('DRIFT', 'b', 'c', now() - interval '99 d'), ('DRIFT', 'open', 'c', NULL)"
     )
 
     purge(instance, platform)

@@ -1,18 +1,20 @@
 """What sealer, deliverer, watcher and schedules do by themselves: their work once, or a reason, or what helps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
+from m2m_pipeline.domain.alerts import AlertName
 from m2m_pipeline.domain.digests import ArchiveUnavailableError
 from m2m_pipeline.domain.notices import DestinationKind
-from m2m_pipeline.orchestration.auditing import audit_digest, seal_sensor
+from m2m_pipeline.orchestration.auditing import audit_digest, audit_verification, seal_sensor
 from m2m_pipeline.orchestration.notices import notice_sensor, watch_sensor
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.services.audit.signing import generate
+from m2m_pipeline.services.checks import Check
 from m2m_pipeline.storage.database import DatabaseUnavailableError
 from m2m_pipeline_tests.notices.receiver import Receiver
 from m2m_pipeline_tests.orchestration.test_catalog import build
@@ -26,11 +28,14 @@ pytestmark = pytest.mark.filterwarnings(
 SEAL, DELIVER, WATCH = seal_sensor(30), notice_sensor(), watch_sensor()
 NOWHERE = "postgresql+psycopg://m2m:none@127.0.0.1:1/m2m"
 SCHEDULES = {
-    "sign_audit_digests_regularly": "audit_digest",
-    "check_regularly": "checks",
-    "purge_regularly": "retention",
-    "sum_up_yesterday": "daily_statistics_job",
+    "sign_audit_digests_regularly": ("audit_digest", "M2M_AUDIT_DIGEST_CRON"),
+    "verify_audit_log_regularly": ("audit_verification", "M2M_AUDIT_VERIFY_CRON"),
+    "check_regularly": ("checks", "M2M_CHECK_CRON"),
+    "purge_regularly": ("retention", "M2M_RETENTION_CRON"),
+    "sum_up_yesterday": ("daily_statistics_job", "M2M_DAILY_CRON"),
 }
+OTHER_SCHEDULES = {"reconcile_regularly": ("reconciliation", "M2M_RECONCILE_CRON")}
+"""Asks for a run for each provider."""
 
 
 @pytest.fixture
@@ -65,6 +70,11 @@ def tick(sensor: dg.SensorDefinition, platform: Platform, instance: dg.DagsterIn
 def sign(platform: Platform, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     """The run that the schedule of the digests asks for."""
     return audit_digest.execute_in_process(resources={"platform": platform}, instance=instance)
+
+
+def verify(platform: Platform, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
+    """The run that the schedule of the verification asks for."""
+    return audit_verification.execute_in_process(resources={"platform": platform}, instance=instance)
 
 
 def test_a_tick_seals_each_new_entry_and_the_next_one_none(
@@ -158,9 +168,12 @@ def test_a_place_that_takes_no_digest_fails_the_run_and_the_next_one_writes_it(
     digests.write_text("in the way")
     with pytest.raises(ArchiveUnavailableError, match=r"Trying again helps once .* M2M_AUDIT_DIGEST_TARGET"):
         sign(platform, instance)
+    (told,) = platform.services.alerting.health().open_alerts
+    assert (told.name, told.subject) == (AlertName.UPKEEP_FAILED, "audit_digest")
 
     digests.unlink()
     assert sign(platform, instance).success
+    assert platform.services.alerting.health().open_alerts == []
     assert len(list(digests.rglob("*.json"))) == 1
 
 
@@ -176,18 +189,62 @@ def test_a_log_that_is_not_what_was_sealed_is_not_signed_and_the_run_says_what_t
     assert not digests.exists()
 
 
-# Dagster's schedule of a partitioned job calls what Dagster has deprecated.
-@pytest.mark.filterwarnings("ignore:Function `JobDefinition.run_request_for_partition`:DeprecationWarning")
+def test_the_whole_log_is_verified_and_a_fault_before_the_last_digest_fails_the_run_and_is_told(
+    world: World, digests: Path, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    assert digests
+    world.submit_and_run()
+    assert sign(platform, instance).success
+    assert verify(platform, instance).success
+    world.sql("ALTER TABLE m2m.audit_entry DISABLE TRIGGER USER; UPDATE m2m.audit_entry SET message = 'x' WHERE id = 2")
+    recent = platform.services.checks.of_everything([Check.CHAIN_VERIFIES])
+
+    with pytest.raises(dg.Failure, match=rf"{TENANT}: .* Trying again does not help: see `m2m audit verify`"):
+        verify(platform, instance)
+    assert recent[0].holds, "the hourly check begins at the last digest"
+    (told,) = platform.services.alerting.health().open_alerts
+    assert (told.name, told.subject) == (AlertName.UPKEEP_FAILED, "audit_verification")
+    assert TENANT in told.detail
+
+
 @pytest.mark.usefixtures("world", "digests")
 def test_a_schedule_is_on_and_asks_for_one_run_of_its_job() -> None:
     definitions = build()
-    for name, job in SCHEDULES.items():
+    for name, (job, _) in SCHEDULES.items():
         schedule = definitions.resolve_schedule_def(name)
-        with dg.build_schedule_context(scheduled_execution_time=datetime.now(UTC)) as context:
+        with dg.build_schedule_context(
+            scheduled_execution_time=datetime.now(UTC), repository_def=definitions.get_repository_def()
+        ) as context:
             requests = schedule.evaluate_tick(context).run_requests
 
         assert (schedule.job_name, len(requests or [])) == (job, 1)
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+
+
+@pytest.mark.usefixtures("world", "digests")
+def test_each_schedule_is_due_when_its_setting_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = {name: f"{minute} 3 * * *" for minute, name in enumerate({**SCHEDULES, **OTHER_SCHEDULES})}
+    for name, (_, setting) in {**SCHEDULES, **OTHER_SCHEDULES}.items():
+        monkeypatch.setenv(setting, expected[name])
+
+    assert {one.name: one.cron_schedule for one in schedules()} == expected
+
+
+@pytest.mark.usefixtures("world")
+def test_the_day_that_is_summed_up_is_the_one_before() -> None:
+    definitions = build()
+    schedule = definitions.resolve_schedule_def("sum_up_yesterday")
+    due = datetime(2026, 3, 1, 0, 10, tzinfo=UTC)
+    with dg.build_schedule_context(
+        scheduled_execution_time=due, repository_def=definitions.get_repository_def()
+    ) as context:
+        (request,) = schedule.evaluate_tick(context).run_requests or []
+
+    assert request.partition_key == "2026-02-28"
+
+
+def schedules() -> Iterable[dg.ScheduleDefinition]:
+    return [one for one in build().schedules or [] if isinstance(one, dg.ScheduleDefinition)]
 
 
 @pytest.mark.usefixtures("world")

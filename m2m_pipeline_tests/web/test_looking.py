@@ -174,6 +174,9 @@ def test_a_dry_run_foretells_what_then_happens(door: Door) -> None:
 def test_the_numbers_are_those_of_the_rows(door: Door) -> None:
     door.world.run(door.world.submit(door.world.iccids[:2]).bulk_change_id)
     door.world.submit(door.world.iccids[2:])
+    door.world.services.alerting.watch()
+    door.world.sql("UPDATE m2m.heartbeat SET at = at - interval '500 s'")
+    assert door.world.services.alerting.miss_the_watcher(0)
     text = door.with_token(None).get("/metrics").text
     whose, of = f'provider="{PROVIDER}",tenant="{TENANT}"', f'provider="{PROVIDER}",status='
     for line in (
@@ -184,6 +187,9 @@ def test_the_numbers_are_those_of_the_rows(door: Door) -> None:
         f'm2m_devices_ended{{{of}"PROCESSED",tenant="{TENANT}"}} 2.0',
         f"m2m_account_calls_per_second_configured{{{whose}}} 1000.0",
         f"m2m_account_breaker_open{{{whose}}} 0.0",
+        "m2m_watcher_quiet_seconds 50",
+        'm2m_alerts_open{name="PLATFORM_SILENT"} 1.0',
+        'm2m_alerts_open{name="DRIFT"} 0.0',
     ):
         assert line in text
 

@@ -41,7 +41,8 @@ class DriftSettings:
 class Found:
     """What one call came to. `counts` are the provider's devices that differ now, by cause.
 
-    `summary` is None where there was no pass to work on, `stopped` says why it is not done.
+    `stopped` says why the pass is not done; `summary` is None where there was none to work on. `elsewhere`: that was no
+    fault, another process works on it.
     """
 
     provider: str
@@ -50,6 +51,7 @@ class Found:
     resolved: int = 0
     repaired: Repaired = NOTHING
     stopped: str | None = None
+    elsewhere: bool = False
 
     @property
     def drifted(self) -> int:
@@ -94,7 +96,8 @@ class Drifting:
             return self._nothing(provider, str(credential))
         work = self._take(provider, full=full)
         if work is None:
-            return self._nothing(provider, "Another process works on a pass of this provider. Nothing was done.")
+            why = "Another process works on a pass of this provider. Nothing was done."
+            return self._nothing(provider, why, elsewhere=True)
         resolved, stopped = run(self._work(provider, credential, work))
         repaired = NOTHING if stopped else repair(self._database, self._submission, provider)
         with self._database.begin() as tx:
@@ -156,9 +159,9 @@ class Drifting:
         with self._database.begin() as tx:
             passes.release(tx, desk.work, desk.carrier.pacer.take_calls())
 
-    def _nothing(self, provider: ServiceProvider, why: str) -> Found:
+    def _nothing(self, provider: ServiceProvider, why: str, *, elsewhere: bool = False) -> Found:
         with self._database.begin() as tx:
-            return Found(provider.name, drift.count_open(tx, provider.id), stopped=why)
+            return Found(provider.name, drift.count_open(tx, provider.id), stopped=why, elsewhere=elsewhere)
 
 
 def _watermark(connection: Connection, work: Pass) -> datetime | None:
