@@ -26,10 +26,12 @@ class BulkChange:
     reason: ReasonCode | None
     message: str | None
     carrier_calls: int
+    work_seconds: float  # under a lease: of all attempts and of settling, as the calls are
     created_at: datetime
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    settled_at: datetime | None  # when its end was last told anew
     result: dict[str, object] | None
 
 

@@ -1,18 +1,15 @@
 """The end of a bulk change, as the catalog shows it: counts, reasons and timings, never a list of customers."""
 
-import os
-import time
 from collections.abc import Mapping
-from resource import RUSAGE_SELF, getrusage
 
 import dagster as dg
-import psutil
 
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.catalog import audit_trail, bulk_change_partitions, bulk_changes
 from m2m_pipeline.orchestration.plots import change_plot
 from m2m_pipeline.orchestration.tables import table
+from m2m_pipeline.orchestration.worker import worker
 from m2m_pipeline.services.links import Links
 from m2m_pipeline.services.reporting import ReasonCount, ResultDocument
 from m2m_pipeline.services.statistics import ChangeDetails
@@ -28,15 +25,13 @@ _ENDINGS = (
 )
 
 
-def materialization(
-    document: ResultDocument, links: Links, details: ChangeDetails | None = None
-) -> dg.AssetMaterialization:
-    """The end of a bulk change; with its `details` where it ends in a run, whose worker is measured then."""
+def materialization(document: ResultDocument, links: Links, details: ChangeDetails) -> dg.AssetMaterialization:
+    """The end of a bulk change."""
     return dg.AssetMaterialization(
         asset_key=bulk_changes.key,
         partition=str(document.id),
         description=headline(document),
-        metadata={**metadata(document, links), **(_details(document, details) | _worker() if details else {})},
+        metadata={**_summary(document, links), **_times(document, details), **_details(document, details), **worker()},
     )
 
 
@@ -48,6 +43,7 @@ def audit_materialization(document: ResultDocument, details: ChangeDetails) -> d
         metadata={
             "entries": sum(entries for _, entries in details.audit_kinds),
             "entries by kind": table({"kind": "string", "entries": "int"}, details.audit_kinds),
+            **worker(),
         },
     )
 
@@ -60,10 +56,9 @@ def headline(document: ResultDocument) -> str:
     return ", ".join([f"{document.status}: {done}", *(f"{counts[s]} {s.lower()}" for s in rest if counts.get(s))])
 
 
-def metadata(document: ResultDocument, links: Links) -> Mapping[str, dg.MetadataValue]:
+def _summary(document: ResultDocument, links: Links) -> Mapping[str, dg.MetadataValue]:
     """Numbers are given one by one, so that Dagster plots them over the partitions; in its order: why, where, how."""
-    timings = document.timings
-    values: dict[str, dg.MetadataValue] = {
+    return {
         "status": dg.MetadataValue.text(document.status.value),
         **({"reason": dg.MetadataValue.text(document.message)} if document.message else {}),
         "not changed, by reason": _reasons([*document.failures, *document.skipped]),
@@ -75,13 +70,30 @@ def metadata(document: ResultDocument, links: Links) -> Mapping[str, dg.Metadata
         **{f"devices {one.lower()}": dg.MetadataValue.int(document.counts.get(one, 0)) for one in _ENDINGS},
         "carrier calls": dg.MetadataValue.int(document.carrier_calls),
     }
-    if timings.queued_seconds is not None:
-        values["seconds in the queue"] = dg.MetadataValue.float(timings.queued_seconds)
-    if timings.processing_seconds:
-        values["seconds of work"] = dg.MetadataValue.float(timings.processing_seconds)
-        values["devices a second"] = dg.MetadataValue.float(round(document.total / timings.processing_seconds, 3))
-        values["calls a second"] = dg.MetadataValue.float(round(document.carrier_calls / timings.processing_seconds, 3))
-    return values
+
+
+def _times(document: ResultDocument, details: ChangeDetails) -> Mapping[str, dg.MetadataValue]:
+    """Queue and start-up of the last attempt; the work, and the calls in it, of all attempts and of settling."""
+    timings, calls = document.timings, document.carrier_calls
+    work, at_the_rate = timings.work_seconds, calls / details.calls_per_second
+    seconds = {
+        "seconds in the queue": timings.queued_seconds,
+        "seconds before the first device was sent": details.start_up_seconds,
+        "seconds of work": work,
+        "seconds that the calls take at the account's rate": at_the_rate,
+        "seconds of work beyond that": max(0.0, work - at_the_rate),
+    }
+    rates = (
+        {
+            "devices a second": document.total / work,
+            "calls a second": calls / work,
+            "share of the account's rate used": at_the_rate / work,
+        }
+        if work
+        else {}
+    )
+    shown = (seconds | rates).items()
+    return {name: dg.MetadataValue.float(round(value, 3)) for name, value in shown if value is not None}
 
 
 def _whereabouts(document: ResultDocument, links: Links) -> dict[str, dg.MetadataValue]:
@@ -94,26 +106,10 @@ def _whereabouts(document: ResultDocument, links: Links) -> dict[str, dg.Metadat
 def _details(document: ResultDocument, details: ChangeDetails) -> dict[str, dg.MetadataValue]:
     counts = {one.value: count for one in _ENDINGS if (count := document.counts.get(one))}
     columns = {"old plan": "string", "new plan": "string", "status": "string", "devices": "int"}
-    at_the_limit = document.carrier_calls / details.calls_per_second
-    work = document.timings.processing_seconds
     return {
-        "seconds that the calls take at the account's rate": dg.MetadataValue.float(round(at_the_limit, 3)),
-        "share of the account's rate used": dg.MetadataValue.float(round(at_the_limit / work, 3) if work else 0.0),
         "old plan to new plan": table(columns, details.plan_moves),
         "plot": change_plot(details.progress, counts),
     }
-
-
-def _worker() -> dict[str, dg.MetadataValue]:
-    """Peak memory and age of this process: the run's worker."""
-    process = psutil.Process(os.getpid())
-    with process.oneshot():
-        used = process.cpu_times()
-        return {
-            "worker peak memory (MB)": dg.MetadataValue.float(round(getrusage(RUSAGE_SELF).ru_maxrss * 1024 / 1e6, 1)),
-            "worker seconds": dg.MetadataValue.float(round(time.time() - process.create_time(), 1)),
-            "worker CPU seconds": dg.MetadataValue.float(round(used.user + used.system, 1)),
-        }
 
 
 def _reasons(reasons: list[ReasonCount]) -> dg.TableMetadataValue:

@@ -84,7 +84,7 @@ daily_statistics = dg.AssetSpec(
 )
 budget_use = dg.AssetSpec(
     "budget_use",
-    description="The calls that each carrier account was asked for on a day (UTC), and how many its rate would allow.",
+    description="The calls of what ended on a day (UTC), for each account, and how many its rate would have allowed.",
     deps=[_all_of(bulk_changes), _all_of(carrier_state)],
     partitions_def=days,
     kinds={"pandas"},

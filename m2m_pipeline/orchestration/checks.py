@@ -1,6 +1,6 @@
 """Promises as asset checks: some at the end of each bulk change, all of them by schedule."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import dagster as dg
 
@@ -72,25 +72,43 @@ def check_schedule(cron: str) -> dg.ScheduleDefinition:
     )
 
 
-def show_end(context: dg.OpExecutionContext, platform: Platform, document: ResultDocument) -> None:
-    """Tell the catalog of the end of a bulk change: what it came to, its audit, and whether the promises hold."""
-    details = platform.services.statistics.change(document.id)
-    context.log_event(materialization(document, platform.services.links, details))
-    context.log_event(audit_materialization(document, details))
-    for verdict in platform.services.checks.at_end_of(document.id, _not_shown_as_kept(context.instance)):
-        evaluation = dg.AssetCheckEvaluation(
-            asset_key=ASSETS[verdict.check],
-            check_name=verdict.check.value,
-            passed=verdict.holds,
-            severity=_severity(verdict),
-            description=redacted(verdict.sentence),
-            metadata=_rows(verdict),
-            partition=str(verdict.bulk_change_id) if verdict.bulk_change_id else None,
-        )
-        context.log_event(evaluation)  # pyright: ignore[reportArgumentType] -- taken, though not in the type
+def show_end(
+    context: dg.OpExecutionContext | dg.AssetExecutionContext, platform: Platform, *documents: ResultDocument
+) -> None:
+    """Tell the catalog, as part of a step, of bulk changes that ended or whose end is told anew."""
+    for event in end_events(context.instance, platform, documents):
+        context.log_event(event)  # pyright: ignore[reportArgumentType] -- checks are taken, though not in the type
 
 
-def _not_shown_as_kept(instance: dg.DagsterInstance) -> Collection[Check]:
+def end_events(
+    instance: dg.DagsterInstance, platform: Platform, documents: Sequence[ResultDocument]
+) -> Iterator[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
+    """What the catalog is told of ends: what each came to, its audit, and whether the promises hold."""
+    services = platform.services
+    doubtful = _not_shown_as_kept(instance) if documents else set[Check]()
+    for document in documents:
+        details = services.statistics.change(document.id)
+        yield materialization(document, services.links, details)
+        yield audit_materialization(document, details)
+        for verdict in services.checks.at_end_of(document.id, doubtful):
+            yield _evaluation(verdict)
+            if not verdict.holds:
+                doubtful.add(verdict.check)  # the next one is told before the catalog shows this one
+
+
+def _evaluation(verdict: Verdict) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=ASSETS[verdict.check],
+        check_name=verdict.check.value,
+        passed=verdict.holds,
+        severity=_severity(verdict),
+        description=redacted(verdict.sentence),
+        metadata=_rows(verdict),
+        partition=str(verdict.bulk_change_id) if verdict.bulk_change_id else None,
+    )
+
+
+def _not_shown_as_kept(instance: dg.DagsterInstance) -> set[Check]:
     """The promises that the catalog does not show as kept: broken, or being held against the rows right now."""
     keys = [dg.AssetCheckKey(asset, check.value) for check, asset in ASSETS.items()]
     latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)

@@ -10,6 +10,7 @@ from m2m_pipeline.orchestration.catalog import budget_use, daily_statistics, day
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.tables import table
 from m2m_pipeline.orchestration.upkeep import UPKEEP
+from m2m_pipeline.orchestration.worker import worker
 
 CHANGE_COLUMNS = {
     "status": "string",
@@ -37,6 +38,7 @@ def sum_up_the_day(context: dg.AssetExecutionContext, platform: Platform) -> Ite
             "devices": sum(row[2] for row in rows),
             "devices changed": sum(row[3] for row in rows),
             "by status": table(CHANGE_COLUMNS, rows),
+            **worker(),
         },
     )
     yield dg.MaterializeResult(
@@ -44,6 +46,7 @@ def sum_up_the_day(context: dg.AssetExecutionContext, platform: Platform) -> Ite
         metadata={
             "carrier calls": sum(calls for _, _, calls, _ in day.calls),
             "by account": table(CALL_COLUMNS, [(*one, round(one[2] / one[3], 4)) for one in _whole(day.calls)]),
+            **worker(),
         },
     )
 

@@ -9,7 +9,7 @@ from structlog.contextvars import bound_contextvars
 
 from m2m_pipeline.domain.attempt import LeaseLostError, NotClaimableError, OpenDevicesError
 from m2m_pipeline.domain.problems import RequestRejectedError
-from m2m_pipeline.orchestration.assets import materialization
+from m2m_pipeline.orchestration.checks import show_end
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.services.execution.execution import AccessDeniedError, Execution
 from m2m_pipeline.storage.database import DatabaseUnavailableError
@@ -56,6 +56,5 @@ def ending_in_the_catalog(
             yield execution
     except dg.Failure as failure:
         if isinstance(failure.__cause__, AccessDeniedError | RequestRejectedError):
-            document = platform.services.execution.document(bulk_change_id)
-            context.log_event(materialization(document, platform.services.links))
+            show_end(context, platform, platform.services.execution.document(bulk_change_id))
         raise

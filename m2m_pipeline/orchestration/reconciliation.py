@@ -10,12 +10,14 @@ from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.drift import CAUSES, DriftCause
 from m2m_pipeline.domain.passes import PassSummary
 from m2m_pipeline.logs import redacted
-from m2m_pipeline.orchestration.assets import headline, materialization
+from m2m_pipeline.orchestration.assets import headline
 from m2m_pipeline.orchestration.catalog import carrier_state, inventory, provider_partitions, rate_plan_drift
+from m2m_pipeline.orchestration.checks import show_end
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.plots import trend_plot
 from m2m_pipeline.orchestration.tables import table
 from m2m_pipeline.orchestration.upkeep import UPKEEP
+from m2m_pipeline.orchestration.worker import worker
 from m2m_pipeline.services.drift.drifting import Found
 from m2m_pipeline.services.links import Links
 from m2m_pipeline.services.reconciliation import Reconciled
@@ -44,18 +46,18 @@ def reconcile(
     """Settle the devices whose outcome is unknown, then find where AMOP and the carrier differ. Nothing is sent."""
     provider = _provider(context, platform)
     settled = platform.services.reconciliation.settle(provider)
-    _show_settled(context, settled, platform.services.links)
+    _show_settled(context, platform, settled)
     found = platform.services.drifting.find(provider, full=config.full)
     if found.elsewhere:
         context.log.info(redacted(str(found.stopped)))
         return
     if found.stopped or found.summary is None:
         raise dg.Failure(description=redacted(f"{context.partition_key}: {found.stopped}"), allow_retries=False)
-    yield dg.MaterializeResult(asset_key=carrier_state.key, metadata=_list_metadata(found.summary))
+    yield dg.MaterializeResult(asset_key=carrier_state.key, metadata=_list_metadata(found.summary) | worker())
     tables = platform.services.statistics.drift(provider)
     yield dg.MaterializeResult(
         asset_key=rate_plan_drift.key,
-        metadata=_drift_metadata(found, settled, tables, platform.services.links),
+        metadata=_drift_metadata(found, settled, tables, platform.services.links) | worker(),
     )
 
 
@@ -78,6 +80,7 @@ def inventory_from_the_carrier(context: dg.AssetExecutionContext, platform: Plat
             "devices read": seen,
             "new or changed": changed,
             "devices by rate plan": table({"rate plan": "string", "devices": "int"}, plans),
+            **worker(),
         }
     )
 
@@ -143,9 +146,9 @@ def _provider(context: dg.AssetExecutionContext, platform: Platform) -> ServiceP
     return known[context.partition_key]
 
 
-def _show_settled(context: dg.AssetExecutionContext, settled: Reconciled, links: Links) -> None:
+def _show_settled(context: dg.AssetExecutionContext, platform: Platform, settled: Reconciled) -> None:
+    show_end(context, platform, *settled.bulk_changes)
     for document in settled.bulk_changes:
-        context.log_event(materialization(document, links))
         context.log.info("Bulk change %d: %s", document.id, redacted(headline(document)))
     context.log.info(
         "%s: %d devices settled, %d still unknown.", redacted(settled.provider), settled.settled, settled.unknown

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 import dagster as dg
 
 from m2m_pipeline.logs import redacted
-from m2m_pipeline.orchestration.assets import headline, materialization
+from m2m_pipeline.orchestration.assets import headline
+from m2m_pipeline.orchestration.checks import end_events
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.services.sweeping import Sweeping, Swept
@@ -38,7 +39,7 @@ def sweep_sensor(interval_seconds: int) -> dg.SensorDefinition:
             context.log.info(redacted(line))
         return dg.SensorResult(
             skip_reason=" ".join(told) or "Nothing was abandoned.",
-            asset_events=[materialization(one.document, services.links) for one in swept if one.document],
+            asset_events=list(end_events(context.instance, platform, [one.document for one in swept if one.document])),
         )
 
     return sweep_abandoned_attempts

@@ -39,14 +39,20 @@ class ReasonCount(_Document):
 
 
 class Timings(_Document):
-    """When what happened (UTC); durations in seconds."""
+    """When what happened (UTC); durations in seconds.
+
+    Queue and processing are the last attempt's; `work_seconds` are those of all attempts and of settling, as
+    `carrier_calls` are. `settled_at`: when reconciliation last told the end anew; `finished_at` stays.
+    """
 
     created_at: datetime
     queued_at: datetime | None
     started_at: datetime | None
     finished_at: datetime | None
+    settled_at: datetime | None
     queued_seconds: float | None
     processing_seconds: float | None
+    work_seconds: float
 
 
 class ResultDocument(_Document):
@@ -113,8 +119,10 @@ def fold(connection: Connection, change: BulkChange) -> ResultDocument:
             queued_at=change.queued_at,
             started_at=change.started_at,
             finished_at=change.finished_at,
+            settled_at=change.settled_at,
             queued_seconds=_seconds(change.queued_at, change.started_at),
             processing_seconds=_seconds(change.started_at, change.finished_at),
+            work_seconds=round(change.work_seconds, 3),
         ),
     )
 

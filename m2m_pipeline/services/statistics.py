@@ -22,12 +22,14 @@ TREND_DAYS = 30
 class ChangeDetails:
     """A bulk change in tables: (old plan, new plan, status, devices), (moment, devices ended), (kind, audit entries).
 
+    `start_up_seconds`: from the last attempt's start to the first device that it sent; None where it sent none.
     `calls_per_second` is its account's rate.
     """
 
     plan_moves: Sequence[tuple[str, str, str, int]]
     progress: Sequence[tuple[datetime, int]]
     audit_kinds: Sequence[tuple[str, int]]
+    start_up_seconds: float | None
     calls_per_second: float
 
 
@@ -60,6 +62,7 @@ class Statistics:
                 statistics.plan_moves(tx, bulk_change_id),
                 statistics.progress(tx, bulk_change_id, POINTS),
                 statistics.audit_kinds(tx, bulk_change_id),
+                statistics.start_up(tx, bulk_change_id),
                 accounts.provider_of(tx, bulk_change_id).calls_per_second,
             )
 

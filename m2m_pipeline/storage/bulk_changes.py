@@ -11,10 +11,12 @@ from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.change import BulkChange
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, BulkChangeStatus, bulk_change_sources
+from m2m_pipeline.storage.leases import COUNT_WORK
 
 _COLUMNS = (
     "id, tenant_id, service_provider_id, status, rate_plan, communication_plan, effective_date, batch_size, priority, "
-    "requested_by, attempt, reason, message, carrier_calls, created_at, queued_at, started_at, finished_at, result"
+    "requested_by, attempt, reason, message, carrier_calls, work_seconds, created_at, queued_at, started_at, "
+    "finished_at, settled_at, result"
 )
 
 
@@ -51,10 +53,12 @@ def _bulk_change(row: Row[tuple[object, ...]]) -> BulkChange:
         reason=ReasonCode(row.reason) if row.reason else None,
         message=row.message,
         carrier_calls=row.carrier_calls,
+        work_seconds=row.work_seconds,
         created_at=row.created_at,
         queued_at=row.queued_at,
         started_at=row.started_at,
         finished_at=row.finished_at,
+        settled_at=row.settled_at,
         result=row.result,
     )
 
@@ -113,8 +117,8 @@ def queue_again(connection: Connection, bulk_change_id: int) -> bool:
                 """
                 UPDATE m2m.bulk_change
                 SET status = 'QUEUED', attempt = attempt + 1, fruitless_attempts = 0, queued_at = clock_timestamp(),
-                    attempt_queued_at = clock_timestamp(), started_at = NULL, finished_at = NULL, reason = NULL,
-                    message = NULL, result = NULL, lease_owner = NULL, lease_expires_at = NULL
+                    attempt_queued_at = clock_timestamp(), started_at = NULL, finished_at = NULL, settled_at = NULL,
+                    reason = NULL, message = NULL, result = NULL, lease_owner = NULL, lease_expires_at = NULL
                 WHERE id = :id AND status = ANY(:sources) AND (lease_owner IS NULL OR lease_expires_at <
                     clock_timestamp())
                 """
@@ -196,20 +200,22 @@ def stop(connection: Connection, attempt: Attempt, reason: ReasonCode, message: 
 
 
 def count_calls(connection: Connection, attempt: Attempt, calls: int) -> None:
-    """Add calls made at the carrier."""
+    """Add calls made at the carrier, and the time until now in which they were made."""
     connection.execute(
-        text("UPDATE m2m.bulk_change SET carrier_calls = carrier_calls + :calls WHERE id = :id"),
+        text(f"UPDATE m2m.bulk_change SET carrier_calls = carrier_calls + :calls, {COUNT_WORK} WHERE id = :id"),
         {"id": attempt.bulk_change_id, "calls": calls},
     )
 
 
 def end(connection: Connection, attempt: Attempt, status: BulkChangeStatus) -> None:
-    """End the bulk change and give the lease back."""
+    """End the bulk change and give the lease back. Where it had ended before, that moment stays: it was settled now."""
     connection.execute(
         text(
-            """
+            f"""
             UPDATE m2m.bulk_change
-            SET status = :status, finished_at = clock_timestamp(), lease_owner = NULL, lease_expires_at = NULL
+            SET status = :status, finished_at = coalesce(finished_at, clock_timestamp()),
+                settled_at = CASE WHEN finished_at IS NOT NULL THEN clock_timestamp() END,
+                lease_owner = NULL, lease_expires_at = NULL, {COUNT_WORK}
             WHERE id = :id AND (status = ANY(:sources) OR status = :status)
             """
         ),

@@ -22,7 +22,8 @@ STUCK = f"""
 
 _ENDED = """
     b.status = ANY(:ended) AND (CAST(:id AS bigint) IS NULL OR b.id = :id)
-    AND (:id IS NOT NULL OR b.finished_at > clock_timestamp() - make_interval(days => CAST(:days AS int)))
+    AND (:id IS NOT NULL
+        OR greatest(b.finished_at, b.settled_at) > clock_timestamp() - make_interval(days => CAST(:days AS int)))
 """
 
 
@@ -173,7 +174,10 @@ def not_reconciled(connection: Connection, scope: Scope) -> Broken:
 
 
 def over_budget(connection: Connection, scope: Scope) -> Broken:
-    """Bulk changes and passes that called, over their whole time, more often than their account allows."""
+    """Bulk changes and passes that called, over the whole time of their work, more often than their account allows.
+
+    Each lease under which somebody worked began with a call that needed no wait.
+    """
     return _ask(
         connection,
         scope,
@@ -181,15 +185,15 @@ def over_budget(connection: Connection, scope: Scope) -> Broken:
         SELECT u.kind || u.id, u.carrier_calls || ' calls in ' || round(u.seconds::numeric, 1) || ' s at '
             || p.calls_per_second || ' calls/s'
         FROM (
-            SELECT 'bulk change ' AS kind, b.id, b.service_provider_id, b.carrier_calls,
-                extract(epoch FROM b.finished_at - b.started_at) AS seconds FROM m2m.bulk_change b
-            WHERE {_ENDED} AND b.started_at IS NOT NULL
+            SELECT 'bulk change ' AS kind, b.id, b.service_provider_id, b.carrier_calls, b.work_seconds AS seconds,
+                b.lease_token AS leases FROM m2m.bulk_change b
+            WHERE {_ENDED}
             UNION ALL
-            SELECT 'pass ', id, service_provider_id, carrier_calls, extract(epoch FROM finished_at - started_at)
+            SELECT 'pass ', id, service_provider_id, carrier_calls, extract(epoch FROM finished_at - started_at), 1
             FROM m2m.reconciliation_pass WHERE :id IS NULL AND phase = 'DONE'
                 AND finished_at > clock_timestamp() - make_interval(days => CAST(:days AS int))
         ) u JOIN m2m.service_provider p ON p.id = u.service_provider_id
-        WHERE u.carrier_calls > (u.seconds + 1) * greatest(p.calls_per_second, 1) ORDER BY 1 LIMIT {MOST}
+        WHERE u.carrier_calls > (u.seconds + u.leases) * greatest(p.calls_per_second, 1) ORDER BY 1 LIMIT {MOST}
         """,
     )
 

@@ -9,6 +9,12 @@ from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES
 from m2m_pipeline.storage.device_changes import DATED
 from m2m_pipeline.storage.overlaps import HAS_TO_WAIT
 
+COUNT_WORK = """
+    work_seconds = work_seconds + coalesce(extract(epoch FROM clock_timestamp() - work_counted_at), 0),
+    work_counted_at = clock_timestamp()
+"""
+"""Assignments, for whoever holds the lease: the time under it is work, and is added up as its carrier calls are."""
+
 
 @dataclass(frozen=True, slots=True)
 class Stranded:
@@ -46,7 +52,8 @@ def claim(connection: Connection, bulk_change_id: int, owner: str, lease_seconds
             SET status = 'PROCESSING', lease_token = lease_token + CASE WHEN status = 'PROCESSING' AND
                 lease_owner = :owner THEN 0 ELSE 1 END, lease_owner = :owner, lease_expires_at =
                 clock_timestamp() + make_interval(secs => :seconds), started_at = coalesce(started_at,
-                clock_timestamp())
+                clock_timestamp()), work_counted_at = CASE WHEN status = 'PROCESSING' AND lease_owner = :owner
+                THEN work_counted_at ELSE clock_timestamp() END
             WHERE id = :id AND ((status = 'QUEUED' AND NOT {HAS_TO_WAIT}) OR (status = 'PROCESSING' AND
                 (lease_owner = :owner OR lease_owner IS NULL OR lease_expires_at < clock_timestamp())))
             RETURNING tenant_id, lease_token
@@ -69,7 +76,8 @@ def claim_unsettled(
             f"""
             UPDATE m2m.bulk_change
             SET lease_token = lease_token + 1, lease_owner = :owner,
-                lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
+                lease_expires_at = clock_timestamp() + make_interval(secs => :seconds),
+                work_counted_at = clock_timestamp()
             WHERE id = (SELECT b.id FROM m2m.bulk_change b WHERE b.service_provider_id = :provider AND b.id > :after
                 AND b.status = ANY(:ended) AND (b.lease_owner IS NULL OR b.lease_expires_at < clock_timestamp())
                 AND EXISTS (SELECT 1 FROM m2m.device_change c WHERE c.bulk_change_id = b.id AND c.status = ANY(:open)
@@ -95,9 +103,9 @@ def renew(connection: Connection, attempt: Attempt, lease_seconds: float) -> boo
     return (
         connection.execute(
             text(
-                """
+                f"""
                 UPDATE m2m.bulk_change
-                SET lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
+                SET lease_expires_at = clock_timestamp() + make_interval(secs => :seconds), {COUNT_WORK}
                 WHERE id = :id AND lease_token = :token AND lease_owner = :owner
                 """
             ),
@@ -111,9 +119,9 @@ def release(connection: Connection, owner: str) -> None:
     """Give back what the run `owner` holds, so that the next attempt need not wait for the lease to run out."""
     connection.execute(
         text(
-            """
+            f"""
             UPDATE m2m.bulk_change
-            SET lease_owner = NULL, lease_expires_at = NULL
+            SET lease_owner = NULL, lease_expires_at = NULL, {COUNT_WORK}
             WHERE lease_owner = :owner
             """
         ),

@@ -39,6 +39,23 @@ def progress(connection: Connection, bulk_change_id: int, points: int) -> Sequen
     return [(row.ended_at, row.n) for row in rows]
 
 
+def start_up(connection: Connection, bulk_change_id: int) -> float | None:
+    """Seconds from the start of a bulk change's last attempt until it first sent a device; None where it sent none.
+
+    A device that is sent once more is sent later: where that befell all of the first ones, so much longer.
+    """
+    return connection.execute(
+        text(
+            """
+            SELECT CAST(extract(epoch FROM min(c.sent_at) - b.started_at) AS float8)
+            FROM m2m.bulk_change b JOIN m2m.device_change c ON c.bulk_change_id = b.id AND c.sent_at >= b.started_at
+            WHERE b.id = :id GROUP BY b.started_at
+            """
+        ),
+        {"id": bulk_change_id},
+    ).scalar_one_or_none()
+
+
 def audit_kinds(connection: Connection, bulk_change_id: int) -> Sequence[tuple[str, int]]:
     """Audit entries of a bulk change by kind."""
     rows = connection.execute(
@@ -126,7 +143,7 @@ def ended_between(connection: Connection, since: datetime, until: datetime) -> S
                 (SELECT count(*) FROM m2m.device_change c WHERE c.bulk_change_id = b.id AND c.status = 'PROCESSED')
                     AS changed,
                 CAST(extract(epoch FROM started_at - queued_at) AS float8) AS queued_seconds,
-                CAST(extract(epoch FROM finished_at - started_at) AS float8) AS work_seconds
+                work_seconds
             FROM m2m.bulk_change b WHERE finished_at >= :since AND finished_at < :until ORDER BY id
             """
         ),

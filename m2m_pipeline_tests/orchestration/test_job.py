@@ -6,11 +6,11 @@ import dagster as dg
 import pytest
 
 from m2m_pipeline.domain.status import BulkChangeStatus
-from m2m_pipeline.orchestration.assets import bulk_changes
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.ops import finalize_bulk_change
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline_tests.invariants import check_all
+from m2m_pipeline_tests.orchestration.ends import assert_told_in_full
 from m2m_pipeline_tests.world import TENANT, Options, World
 
 
@@ -74,10 +74,7 @@ def test_a_change_that_ends_early_is_shown_in_the_catalog_too(
     step, words = failure_of(result)
     assert step == "authenticate_carrier"
     assert "Enable them with" in words
-    materialization = instance.get_latest_materialization_event(bulk_changes.key)
-    assert materialization is not None
-    assert materialization.asset_materialization is not None
-    assert materialization.asset_materialization.partition == str(bulk_change_id)
+    assert_told_in_full(instance, bulk_change_id)
 
 
 def test_a_run_for_a_change_that_is_not_there_does_nothing_and_says_so(

@@ -4,11 +4,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from m2m_pipeline.domain.accounts import VerifyMode
+from m2m_pipeline.services.checks import Check
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests import invariants
 from m2m_pipeline_tests.services.conftest import MakeWorld
-from m2m_pipeline_tests.world import NEW, THIRD, Options, World
+from m2m_pipeline_tests.world import NEW, TENANT, THIRD, Options, World
 
 pytestmark = pytest.mark.usefixtures("quick_reads")
 
@@ -49,6 +51,33 @@ def test_a_change_that_was_not_made_is_told_and_not_sent(make_world: MakeWorld) 
     assert [document.status for document in done.bulk_changes] == ["FAILED"]
     assert world.puts() == puts
     invariants.check_all(world.evidence(bulk_change_id))
+
+
+def test_an_end_that_is_told_anew_stays_where_it_was_for_limits_statistics_and_speed(make_world: MakeWorld) -> None:
+    """One of the devices is settled two days later, another is not: its outcome has been unknown for two days."""
+    world = make_world(Options(patience=0.5, verify=VerifyMode.EACH))
+    bulk_change_id = end_unknown(world, applied=True)
+    world.sql(
+        "UPDATE m2m.bulk_change SET started_at = started_at - interval '2 days', finished_at = finished_at - "
+        "interval '2 days', queued_at = queued_at - interval '2 days'"
+    )
+    before = world.services.reporting.document(TENANT, bulk_change_id).timings
+    world.trouble(Rule(name="html_502", methods=frozenset({"GET"}), iccids=frozenset({world.iccids[0]})))
+
+    (document,) = world.services.reconciliation.settle(world.provider).bulk_changes
+
+    assert document.counts == {"PROCESSED": 2, "UNCONFIRMED": 1}
+    after = document.timings
+    assert before.finished_at is not None
+    assert (after.finished_at, after.processing_seconds) == (before.finished_at, before.processing_seconds)
+    assert after.settled_at is not None
+    assert after.settled_at - before.finished_at > timedelta(days=1)
+    assert before.work_seconds < after.work_seconds < before.work_seconds + 60
+    (unknown,) = world.services.checks.of_everything([Check.NOTHING_UNKNOWN])
+    assert [row for row, _ in unknown.broken] == [f"bulk change {bulk_change_id}"]
+    days = [world.services.statistics.day(moment.date()) for moment in (before.finished_at, after.settled_at)]
+    assert [int(day.changes["changes"].sum()) for day in days] == [1, 0]
+    assert [sum(calls for _, _, calls, _ in day.calls) for day in days] == [document.carrier_calls, 0]
 
 
 def test_a_third_plan_is_left_to_a_person(make_world: MakeWorld) -> None:

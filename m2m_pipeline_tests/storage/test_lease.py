@@ -12,6 +12,28 @@ from m2m_pipeline.storage import bulk_changes, device_changes, leases
 from m2m_pipeline_tests.storage.conftest import Stock
 
 
+def test_work_is_the_time_under_a_lease_and_not_the_time_between_two(stock: Stock) -> None:
+    bulk_change_id = stock.record()
+
+    def work(attempt: Attempt | None, seconds: int) -> float:
+        """Work so long, as the row has it, and count a call; the seconds that are counted in all."""
+        assert attempt is not None
+        with stock.database.fenced(attempt) as tx:
+            tx.execute(text(f"UPDATE m2m.bulk_change SET work_counted_at = work_counted_at - interval '{seconds} s'"))
+            bulk_changes.count_calls(tx, attempt, 1)
+            change = bulk_changes.find(tx, bulk_change_id)
+            assert change is not None
+            return change.work_seconds
+
+    first = stock.claim(bulk_change_id, "run-1")
+    assert work(first, 100) == pytest.approx(100, abs=5)
+    assert work(stock.claim(bulk_change_id, "run-1"), 30) == pytest.approx(130, abs=5)
+    stock.expire(bulk_change_id)
+    with stock.database.begin() as tx:  # as if it had died an hour ago
+        tx.execute(text("UPDATE m2m.bulk_change SET work_counted_at = work_counted_at - interval '1 hour'"))
+    assert work(stock.claim(bulk_change_id, "run-2"), 10) == pytest.approx(140, abs=5)
+
+
 def test_of_many_claimers_one_wins(stock: Stock) -> None:
     bulk_change_id = stock.record()
     start = Barrier(8)

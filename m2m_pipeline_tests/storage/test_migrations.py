@@ -105,3 +105,33 @@ def test_a_neighbours_tables_stay_as_they_are(empty_database_url: str, engine: E
     assert tables(engine, "public") == {"runs", "alembic_version"}
     with engine.begin() as connection:
         assert connection.execute(text("SELECT version_num FROM public.alembic_version")).scalars().all() == ["dagster"]
+
+
+def test_changes_of_before_have_had_time_for_all_their_calls(empty_database_url: str, engine: Engine) -> None:
+    """Of one that was tried again, only the last attempt's start is known."""
+    upgrade(empty_database_url, "0012")
+    hours = {1: 1.0, 2: 9.0}  # by attempt
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO m2m.tenant (name) VALUES ('acme')"))
+        connection.execute(
+            text(
+                "INSERT INTO m2m.service_provider (tenant_id, name, integration_type, base_url) "
+                "SELECT id, 'att', 'POD19', 'https://carrier.example.com' FROM m2m.tenant"
+            )
+        )
+        for attempt in hours:
+            connection.execute(
+                text(
+                    "INSERT INTO m2m.bulk_change (tenant_id, service_provider_id, status, rate_plan, batch_size, "
+                    "requested_by, request, request_digest, attempt, created_at, started_at, finished_at) "
+                    "SELECT tenant_id, id, 'PROCESSED', 'New', 1, 'tester', '{}', '', :attempt, "
+                    "now() - interval '10 hours', now() - interval '2 hours', now() - interval '1 hour' "
+                    "FROM m2m.service_provider"
+                ),
+                {"attempt": attempt},
+            )
+    upgrade(empty_database_url)
+
+    with engine.begin() as connection:
+        rows = connection.execute(text("SELECT attempt, work_seconds / 3600 AS hours FROM m2m.bulk_change"))
+        assert {row.attempt: row.hours for row in rows} == pytest.approx(hours)

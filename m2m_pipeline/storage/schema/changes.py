@@ -59,11 +59,14 @@ class BulkChange(Base):
     reason: Mapped[str | None]
     message: Mapped[str | None]
     carrier_calls: Mapped[int] = mapped_column(server_default=text("0"))
+    work_seconds: Mapped[float] = mapped_column(server_default=text("0"))
+    work_counted_at: Mapped[datetime | None]
     result: Mapped[dict[str, object] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     queued_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    settled_at: Mapped[datetime | None]
 
 
 class DeviceChange(Base):
