@@ -13,6 +13,9 @@ from structlog.typing import EventDict, WrappedLogger
 from m2m_pipeline.domain.iccid import without_iccids
 
 HIDDEN = "[hidden]"
+_SERVER = "uvicorn.error"
+_LEVELS = {"m2m_pipeline": logging.INFO, _SERVER: logging.WARNING, "asyncio": logging.WARNING}
+_ECHO = "Exception in ASGI application"
 _SECRETS = (
     # NAME: VALUE, NAME=VALUE and "NAME": "VALUE", a scheme such as Basic included
     (
@@ -36,9 +39,9 @@ def redacted(text: str) -> str:
 
 
 def configure(log_format: str) -> None:
-    """Send the package's logs to standard error as `json` or `text`; safe to call again."""
-    logger = logging.getLogger("m2m_pipeline")
-    handler = next((one for one in logger.handlers if isinstance(one, _StandardError)), None) or _StandardError()
+    """Send the logs of the package and of its HTTP server to standard error as `json` or `text`; safe to call again."""
+    ours = logging.getLogger("m2m_pipeline")
+    handler = next((one for one in ours.handlers if isinstance(one, _StandardError)), None) or _StandardError()
     renderer = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -61,9 +64,17 @@ def configure(log_format: str) -> None:
             ],
         )
     )
-    if handler not in logger.handlers:
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
+    for name, level in _LEVELS.items():
+        logger = logging.getLogger(name)
+        if handler not in logger.handlers:
+            logger.addHandler(handler)
+            logger.setLevel(level)
+    logging.getLogger(_SERVER).addFilter(_is_no_echo)
+
+
+def _is_no_echo(record: logging.LogRecord) -> bool:
+    """Not an error of the application: the one who answered it with a problem document has logged it."""
+    return not record.getMessage().startswith(_ECHO)
 
 
 class _StandardError(logging.StreamHandler[TextIO]):

@@ -18,6 +18,7 @@ class Problem:
     field: str | None = None
     value: str | None = None
     row: int | None = None
+    location: tuple[str | int, ...] = ()  # of a fault deeper than a field, or in one whose name is the client's own
 
     @property
     def next_step(self) -> str:
@@ -26,7 +27,9 @@ class Problem:
 
     def as_dict(self) -> dict[str, object]:
         """The JSON form, the same on every surface."""
-        return {**asdict(self), "reason": REASONS[self.code].title, "next_step": self.next_step}
+        told = asdict(self)
+        del told["location"]
+        return {**told, "reason": REASONS[self.code].title, "next_step": self.next_step}
 
     def __str__(self) -> str:
         place = f"row {self.row}: " if self.row is not None else ""

@@ -6,7 +6,7 @@ so that a client hears everything that is wrong at once.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Annotated, cast
 
@@ -32,11 +32,9 @@ _LEGACY_NAMES = {
     "CommPlan": "communication_plan",
     "EffectiveDate": "effective_date",
 }
-LEGACY_PLACES: Mapping[str, str] = {
-    ours: f"CarrierRatePlanUpdate/{theirs}" if theirs in {"CarrierRatePlan", "CommPlan", "EffectiveDate"} else theirs
-    for theirs, ours in _LEGACY_NAMES.items()
-}
-"""Where the existing system's request has our fields, as paths."""
+_UPDATE = "CarrierRatePlanUpdate"
+_OF_THE_UPDATE = {"rate_plan", "communication_plan", "effective_date"}
+_THEIRS: Mapping[str | int, str] = {ours: theirs for theirs, ours in _LEGACY_NAMES.items()}
 # Of other change types or other carriers; the existing system's clients send them along, mostly null or zero.
 _LEGACY_IGNORED = {
     "PlanUuid",
@@ -50,7 +48,26 @@ _LEGACY_IGNORED = {
 
 def is_legacy(data: Mapping[str, object]) -> bool:
     """Whether a request is in the existing system's names."""
-    return not data.keys().isdisjoint({*_LEGACY_NAMES, "CarrierRatePlanUpdate"})
+    return not data.keys().isdisjoint({*_LEGACY_NAMES, _UPDATE})
+
+
+def place_in(data: Mapping[str, object], location: Sequence[str | int]) -> tuple[str | int, ...]:
+    """Where a request in either system's names has what is at `location` in ours; where it is missing, its place."""
+    field, *rest = location
+    update = data.get(_UPDATE)
+    inner = cast("Mapping[str, object]", update) if isinstance(update, Mapping) else {}
+    members = [*(((name,), value) for name, value in data.items()), *(((_UPDATE, key), inner[key]) for key in inner)]
+    wanted = [field, "service_provider_id"] if field == "provider" else [field]  # a provider may be named by either
+    for ours in wanted:
+        places = [place for place, _ in members if _LEGACY_NAMES.get(place[-1], place[-1]) == ours]
+        meant = [place for place, value in members if place in places and _without_nulls({"": value})]
+        if meant or (places and ours == wanted[-1]):
+            return (*(meant or places)[-1], *rest)
+    if not is_legacy(data):
+        return (field, *rest)
+    if field in _OF_THE_UPDATE:
+        return (_UPDATE, _THEIRS[field]) if isinstance(update, Mapping) else (_UPDATE,)
+    return (_THEIRS.get(field, field), *rest)
 
 
 class InvalidRows(StrEnum):
@@ -95,10 +112,10 @@ class BulkChangeRequest(BaseModel):
         if not isinstance(data, Mapping):
             return data
         fields = cast("Mapping[str, object]", data)
-        update = fields.get("CarrierRatePlanUpdate")
+        update = fields.get(_UPDATE)
         flat = {**fields, **(cast("Mapping[str, object]", update) if isinstance(update, Mapping) else {})}
         if isinstance(update, Mapping) or update is None:
-            flat.pop("CarrierRatePlanUpdate", None)
+            flat.pop(_UPDATE, None)
         named = {_LEGACY_NAMES.get(name, name): value for name, value in flat.items() if name not in _LEGACY_IGNORED}
         return _provider_by_name(_without_nulls(named))
 
@@ -132,6 +149,7 @@ def parse_request(data: object) -> BulkChangeRequest:
                     f"{'.'.join(str(part) for part in fault['loc']) or 'request'}: {fault['msg']}.",
                     field=".".join(str(part) for part in fault["loc"]) or None,
                     value=shown(fault["input"]) if isinstance(fault["input"], str | int | float) else None,
+                    location=fault["loc"],
                 )
                 for fault in faults
             ]

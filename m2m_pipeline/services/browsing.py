@@ -62,6 +62,24 @@ class Progress:
         return sum(self.counts.get(status, 0) for status in SETTLED_DEVICES)
 
 
+def recorded_request(tx: Connection, change: BulkChange) -> RecordedRequest:
+    """The bulk change as it was accepted, within a transaction of the caller."""
+    request = bulk_changes.request_of(tx, change.id)
+    return RecordedRequest(
+        id=change.id,
+        status=BulkChangeStatus.QUEUED if request["process_changes"] else BulkChangeStatus.NEW,
+        provider=accounts.provider_of(tx, change.id).name,
+        rate_plan=change.rate_plan,
+        communication_plan=change.communication_plan,
+        effective_date=change.effective_date,
+        batch_size=change.batch_size,
+        priority=change.priority,
+        requested_by=change.requested_by,
+        devices=int(str(request["device_count"])),
+        created_at=change.created_at,
+    )
+
+
 class Browsing:
     """Reads, by tenant."""
 
@@ -76,21 +94,7 @@ class Browsing:
 
         """
         with self._database.begin() as tx:
-            change, request = self._find(tx, tenant_name, bulk_change_id), bulk_changes.request_of(tx, bulk_change_id)
-            provider = accounts.provider_of(tx, bulk_change_id)
-        return RecordedRequest(
-            id=change.id,
-            status=BulkChangeStatus.QUEUED if request["process_changes"] else BulkChangeStatus.NEW,
-            provider=provider.name,
-            rate_plan=change.rate_plan,
-            communication_plan=change.communication_plan,
-            effective_date=change.effective_date,
-            batch_size=change.batch_size,
-            priority=change.priority,
-            requested_by=change.requested_by,
-            devices=int(str(request["device_count"])),
-            created_at=change.created_at,
-        )
+            return recorded_request(tx, self._find(tx, tenant_name, bulk_change_id))
 
     def changes(self, tenant_name: str, chosen: ChangeFilter, before: int | None, limit: int) -> Sequence[ListedChange]:
         """At most `limit` bulk changes of the tenant with an id below `before`, the latest first."""

@@ -19,6 +19,7 @@ class AccountGauge:
     tenant: str
     provider: str
     writes_enabled: bool
+    calls: int  # that its bulk changes and passes on record have made
     standing: Standing
 
 
@@ -53,9 +54,11 @@ class Monitoring:
         with self._database.begin() as tx:
             providers = accounts.list_all_providers(tx)
             measured = (gauges.queue(tx), gauges.leases(tx), gauges.bulk_changes(tx))
+            calls = gauges.carrier_calls(tx)
             devices = (gauges.open_devices(tx), gauges.ended_devices(tx))
             quiet, opened = alerts.quiet_seconds(tx, HEARTBEAT), Counter(one.name for one in alerts.list_open(tx))
         standings = [
-            AccountGauge(tenant, one.name, one.writes_enabled, self._standings.of(one)) for tenant, one in providers
+            AccountGauge(tenant, one.name, one.writes_enabled, calls.get(one.id, 0), self._standings.of(one))
+            for tenant, one in providers
         ]
         return Measured(*measured, *devices, standings, quiet, {name: opened[name] for name in AlertName})

@@ -10,8 +10,13 @@ from m2m_pipeline.storage.database import Database
 NOBODY = "(nobody)"
 """The tenant in whose audit log those stand who gave no sign of any tenant."""
 
+_Stream = tuple[AuditKind, int | None]
+"""What is bounded by itself: one kind of event of one tenant; None: of nobody."""
 ENTRIES_A_MINUTE = 30
-"""Of each kind: who knocks without end fills no log. How many were left out stands in the next entry."""
+"""Of each kind, for each tenant: who knocks without end fills no log, and hides no other tenant's events.
+
+How many were left out stands in the next entry.
+"""
 
 
 class SecurityLog:
@@ -20,8 +25,8 @@ class SecurityLog:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = Lock()
-        self._window: dict[AuditKind, tuple[float, int]] = {}
-        self._left_out: dict[AuditKind, int] = {}
+        self._window: dict[_Stream, tuple[float, int]] = {}
+        self._left_out: dict[_Stream, int] = {}
 
     def denied(self, kind: AuditKind, actor: str, message: str, tenant_id: int | None = None) -> None:
         """Record that `actor` was kept out of something. Without a tenant it is `NOBODY`'s.
@@ -30,7 +35,7 @@ class SecurityLog:
             DatabaseUnavailableError: it is not recorded.
 
         """
-        left_out = self._admit(kind)
+        left_out = self._admit((kind, tenant_id))
         if left_out is None:
             return
         more = f" {left_out} more of these were not recorded one by one." if left_out else ""
@@ -38,13 +43,13 @@ class SecurityLog:
             owner = accounts.ensure_tenant(tx, NOBODY).id if tenant_id is None else tenant_id
             audit.write(tx, kind, tenant_id=owner, actor=actor, outcome="DENIED", message=message + more)
 
-    def _admit(self, kind: AuditKind) -> int | None:
+    def _admit(self, stream: _Stream) -> int | None:
         """How many were left out before this one; None where this one is left out too."""
         minute = time.monotonic() // 60
         with self._lock:
-            began, written = self._window.get(kind, (minute, 0))
+            began, written = self._window.get(stream, (minute, 0))
             if began == minute and written >= ENTRIES_A_MINUTE:
-                self._left_out[kind] = self._left_out.get(kind, 0) + 1
+                self._left_out[stream] = self._left_out.get(stream, 0) + 1
                 return None
-            self._window[kind] = (minute, written + 1 if began == minute else 1)
-            return self._left_out.pop(kind, 0)
+            self._window[stream] = (minute, written + 1 if began == minute else 1)
+            return self._left_out.pop(stream, 0)

@@ -12,6 +12,7 @@ from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.request import BulkChangeRequest
 from m2m_pipeline.domain.status import BulkChangeStatus
+from m2m_pipeline.services.browsing import RecordedRequest, recorded_request
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.services.validation import Examined, examine
 from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes
@@ -28,6 +29,14 @@ class Recorded:
 
     bulk_change_id: int
     status: BulkChangeStatus
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """An accepted request as it is told to its client. `replayed`: as of `Recorded`."""
+
+    request: RecordedRequest
     replayed: bool
 
 
@@ -58,25 +67,35 @@ class Submission:
         """The same door for one tenant, behind the wall."""
         return Submission(walled, self._carriers, may_wait=self._may_wait)
 
-    def submit(
-        self, tenant_name: str, request: BulkChangeRequest, requested_by: str, *, wait_for_key: bool = True
-    ) -> Recorded:
+    def submit(self, tenant_name: str, request: BulkChangeRequest, requested_by: str) -> Recorded:
         """Record the request, and queue it unless it says otherwise.
 
-        `wait_for_key`: where another request with the same key is being recorded, wait for it and tell its outcome.
+        Where another request with the same key is being recorded, wait for it and tell its outcome.
 
         Raises:
             RequestRejectedError: with every reason; nothing was recorded.
-            KeyInProgressError: there is such another, and it is not waited for.
             DatabaseUnavailableError: nothing was recorded.
+            CommitUnknownError: whether it was recorded cannot be told.
             DatabaseRefusedError: nothing was recorded.
 
         """
+        return self._database.decide(lambda tx: self.record(tx, tenant_name, request, requested_by))
 
-        def look(tx: Connection) -> Recorded:
-            if not wait_for_key:
-                _claim_key(tx, tenant_name, request)
-            return self.record(tx, tenant_name, request, requested_by)
+    def accept(self, tenant_name: str, request: BulkChangeRequest, requested_by: str) -> Accepted:
+        """`submit` for a client that hears the whole record, read before the commit: nothing can fail after it.
+
+        Raises:
+            KeyInProgressError: another request with the same key is being recorded; it is not waited for.
+            RequestRejectedError, DatabaseUnavailableError, CommitUnknownError, DatabaseRefusedError: as `submit`.
+
+        """
+
+        def look(tx: Connection) -> Accepted:
+            _claim_key(tx, tenant_name, request)
+            done = self.record(tx, tenant_name, request, requested_by)
+            change = bulk_changes.find(tx, done.bulk_change_id)
+            assert change is not None
+            return Accepted(recorded_request(tx, change), done.replayed)
 
         return self._database.decide(look)
 

@@ -38,6 +38,17 @@ class DatabaseUnavailableError(Exception):
     """The database does not answer. Nothing was recorded; trying again helps once it is back."""
 
 
+class CommitUnknownError(DatabaseUnavailableError):
+    """The connection broke while the commit was under way: what it was to record stands whole, or not at all."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The connection to the database broke at the commit. Whether the work was recorded is not known: send it "
+            "again with the same Idempotency-Key, and it is recorded once. Without a key, look first whether it is "
+            "there."
+        )
+
+
 class DatabaseRefusedError(Exception):
     """The database answers and does not do it. Nothing was recorded; trying again does not help."""
 
@@ -95,10 +106,12 @@ class Database:
 
         Raises:
             DatabaseUnavailableError: no connection, or it was lost before the commit.
+            CommitUnknownError: it was lost at the commit.
             IntegrityError: a rule of the schema was broken; whoever knows the rule says what it means.
             DatabaseRefusedError: any other refusal.
 
         """
+        ending = False
         try:
             with self.engine.begin() as connection:
                 if snapshot:
@@ -106,6 +119,7 @@ class Database:
                 if self._tenant_id is not None:
                     _confine(connection, self._tenant_id)
                 yield connection
+                ending = True
         except IntegrityError:
             raise
         except NoFreeConnectionError as error:
@@ -113,6 +127,8 @@ class Database:
                 "All connections to the database are in use. Nothing was recorded. Trying again in a moment helps."
             ) from error
         except DBAPIError as error:
+            if ending and error.connection_invalidated:
+                raise CommitUnknownError from error
             if isinstance(error, OperationalError) or error.connection_invalidated:
                 raise unavailable(error) from error
             raise DatabaseRefusedError(error) from error
@@ -122,19 +138,33 @@ class Database:
 
         Somebody else may record the same key, or a change of the same device, between the look and the commit: the
         next look sees that. One snapshot, so that their commit does not look like another's in the middle of it.
+        A commit whose answer was lost is looked up, so that what was recorded is told as that.
 
         Raises:
             DatabaseUnavailableError: nothing was recorded.
+            CommitUnknownError: the answer to the commit was lost, and the server cannot be asked what became of it.
             DatabaseRefusedError: nothing was recorded.
 
         """
         for number in range(1, LOOKS + 1):
+            written: list[tuple[_Decision, str | None]] = []
             try:
                 with self.begin(snapshot=True) as connection:
-                    return look(connection)
+                    decision = look(connection)
+                    transaction = connection.execute(text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)"))
+                    written.append((decision, transaction.scalar_one()))
+            except CommitUnknownError as lost:
+                ((decision, transaction_id),) = written
+                if transaction_id is None or self._stands(transaction_id, lost):
+                    return decision
+                raise DatabaseUnavailableError(
+                    "The connection to the database broke before the commit. Nothing was recorded. Trying again helps."
+                ) from lost
             except IntegrityError as error:
                 if number == LOOKS:
                     raise DatabaseRefusedError(error) from error
+            else:
+                return decision
         raise AssertionError
 
     @contextmanager
@@ -174,6 +204,13 @@ class Database:
         if held is None:
             raise LeaseLostError(attempt)
         return held.transaction
+
+    def _stands(self, transaction: str, lost: CommitUnknownError) -> bool:
+        """Whether a transaction was committed. Raises `lost` where nobody can be asked."""
+        try:
+            return self._was_committed(transaction)
+        except DatabaseUnavailableError:
+            raise lost from None
 
     def _was_committed(self, transaction: str) -> bool:
         """What became of a transaction whose connection was lost, from the server's own book."""

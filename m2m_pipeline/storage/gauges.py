@@ -1,6 +1,6 @@
 """Numbers for those who run the service, of all tenants, as they are at the moment of asking."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
@@ -97,6 +97,21 @@ def ended_devices(connection: Connection) -> Sequence[Counted]:
             WHERE b.result IS NOT NULL GROUP BY 1, 2) c
         """,
     )
+
+
+def carrier_calls(connection: Connection) -> Mapping[int, int]:
+    """Calls by the provider's id, as its bulk changes and passes on record have counted them."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT service_provider_id, sum(carrier_calls)::bigint AS calls FROM (
+                SELECT service_provider_id, carrier_calls FROM m2m.bulk_change
+                UNION ALL SELECT service_provider_id, carrier_calls FROM m2m.reconciliation_pass
+            ) u GROUP BY 1
+            """
+        )
+    )
+    return {row.service_provider_id: row.calls for row in rows}
 
 
 def _counted(connection: Connection, counts: str) -> Sequence[Counted]:

@@ -1,5 +1,6 @@
 """What a client sends, as a request: JSON in our names or the existing system's, or a CSV file with form fields."""
 
+from collections.abc import Mapping
 from typing import cast
 
 from fastapi import Request
@@ -10,7 +11,7 @@ from starlette.formparsers import MultiPartException
 
 from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
 from m2m_pipeline.domain.reasons import ReasonCode
-from m2m_pipeline.domain.request import LEGACY_PLACES, BulkChangeRequest, is_legacy, parse_request
+from m2m_pipeline.domain.request import BulkChangeRequest, parse_request, place_in
 from m2m_pipeline.services.tables import parse_json, parse_table
 from m2m_pipeline.web.problems import ProblemError
 
@@ -27,19 +28,24 @@ async def read_request(request: Request, idempotency_key: str | None = None) -> 
 
     """
     content = await _read(request)
-    request.state.names = "file" if FILE_FIELD in content else "legacy" if is_legacy(content) else "ours"
+    request.state.json = None if FILE_FIELD in content else content
     return await run_in_threadpool(_parse, content, idempotency_key)
 
 
 def pointer(request: Request, problem: Problem) -> str | None:
-    """Where in the client's own body the fault is, as a JSON pointer; None where the body is no JSON."""
-    names: str = getattr(request.state, "names", "file")
-    if names == "file" or (problem.field is None and problem.row is None):
-        return None
-    places = LEGACY_PLACES if names == "legacy" else {}
+    """Where in the client's own body the fault is, as a JSON pointer (RFC 6901); None where the body is no JSON."""
+    body: Mapping[str, object] | None = getattr(request.state, "json", None)
     if problem.row is not None:
-        return f"/{places.get('devices', 'devices')}/{problem.row - 1}"
-    return "/" + places.get(problem.field or "", (problem.field or "").replace(".", "/"))
+        location: tuple[str | int, ...] = ("devices", problem.row - 1)
+    else:
+        location = problem.location or ((problem.field,) if problem.field is not None else ())
+    if body is None or not location:
+        return None
+    return "".join(f"/{_escaped(part)}" for part in place_in(body, location))
+
+
+def _escaped(part: str | int) -> str:
+    return str(part).replace("~", "~0").replace("/", "~1")
 
 
 async def _read(request: Request) -> dict[str, object]:

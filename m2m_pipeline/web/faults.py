@@ -15,7 +15,7 @@ from m2m_pipeline.services.identity import KeyUnknownError, SignInFailedError
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.services.retrying import NotRetryableError
 from m2m_pipeline.services.submission import KeyInProgressError, NotProcessableError
-from m2m_pipeline.storage.database import DatabaseRefusedError, DatabaseUnavailableError
+from m2m_pipeline.storage.database import CommitUnknownError, DatabaseRefusedError, DatabaseUnavailableError
 from m2m_pipeline.web.bodies import pointer
 from m2m_pipeline.web.problems import ErrorItem, ProblemError, problem_response
 
@@ -27,6 +27,7 @@ NAMED: dict[type[Exception], str] = {
     NotProcessableError: "not-processable",
     NotRetryableError: "not-retryable",
     DatabaseRefusedError: "database-refused",
+    CommitUnknownError: "commit-unknown",
     DatabaseUnavailableError: "database-unavailable",
 }
 """Errors whose own words are the detail."""

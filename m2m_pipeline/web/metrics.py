@@ -75,6 +75,8 @@ def _accounts(now: Measured) -> Iterable[GaugeMetricFamily]:
         "m2m_account_calls_per_second_configured": "Calls a second that the account allows",
         "m2m_account_calls_per_second": "Calls a second that are made at most now, as the carrier has taught us",
         "m2m_account_calls_in_flight": "Calls under way",
+        "m2m_account_calls_made": "Carrier calls that the bulk changes and passes on record have committed; "
+        "a call under way comes with its outcome, and what is deleted by retention goes",
         "m2m_account_breaker_open": "1 while the carrier does not answer and nothing is sent",
         "m2m_account_writes_enabled": "1 where changes may be sent",
     }
@@ -85,6 +87,7 @@ def _accounts(now: Measured) -> Iterable[GaugeMetricFamily]:
             standing.configured,
             standing.pace,
             standing.in_flight,
+            one.calls,
             standing.open_for is not None,
             one.writes_enabled,
         )

@@ -69,6 +69,13 @@ KINDS: Mapping[str, Kind] = {
     "database-refused": Kind(
         503, "The database does not do the work; nothing was recorded", False, "An operator has to look at it."
     ),
+    "commit-unknown": Kind(
+        503,
+        "The database broke off; whether the request was recorded is not known",
+        True,
+        "Send the same again with the same Idempotency-Key; without a key, look first whether it is there.",
+        5,
+    ),
     "database-unavailable": Kind(
         503, "The database does not answer; nothing was recorded", True, "Wait as long as `Retry-After` says.", 5
     ),

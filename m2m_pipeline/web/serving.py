@@ -35,7 +35,7 @@ def serve(settings: Settings, host: str, port: int) -> None:
                 host=host,
                 port=port,
                 http=ProblemProtocol,
-                log_level="warning",
+                log_config=None,  # its loggers are ours
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=SHUTDOWN_SECONDS,

@@ -8,6 +8,7 @@ from starlette.concurrency import run_in_threadpool
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.domain.request import MAX_ID, MAX_NAME_LENGTH, NO_CONTROL_CHARACTERS
 from m2m_pipeline.services.browsing import RecordedRequest
+from m2m_pipeline.services.submission import Accepted
 from m2m_pipeline.web.bodies import read_request
 from m2m_pipeline.web.documentation import problems, request_body
 from m2m_pipeline.web.faults import kind_of
@@ -52,9 +53,10 @@ async def create(
     request: Request, response: Response, caller: Submitter, idempotency_key: IdempotencyKey = None
 ) -> RecordedChange:
     """Every reason against the request is said at once; with one, nothing is recorded."""
-    recorded, replayed = await _submit(request, caller, idempotency_key)
+    accepted = await _submit(request, caller, idempotency_key)
+    recorded = accepted.request
     response.headers["Location"] = links(recorded.id)["self"]
-    if replayed:
+    if accepted.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return RecordedChange.model_validate({**_fields(recorded), "links": links(recorded.id)})
 
@@ -97,22 +99,17 @@ def retry(bulk_change_id: ChangeId, caller: Retrier) -> RetriedChange:
 async def create_as_before(request: Request, caller: Submitter, idempotency_key: IdempotencyKey = None) -> LegacyAnswer:
     """What is wrong with the request is answered with status 200 and `errors`, as the existing system does."""
     try:
-        recorded, _ = await _submit(request, caller, idempotency_key)
+        accepted = await _submit(request, caller, idempotency_key)
     except RequestRejectedError as rejected:
         if kind_of(rejected.problems) == "request-too-large":
             raise
         return LegacyAnswer(errors=[str(problem) for problem in rejected.problems])
-    return LegacyAnswer(redirectUrl=links(recorded.id)["self"])
+    return LegacyAnswer(redirectUrl=links(accepted.request.id)["self"])
 
 
-async def _submit(request: Request, caller: Submitter, key: str | None) -> tuple[RecordedRequest, bool]:
+async def _submit(request: Request, caller: Submitter, key: str | None) -> Accepted:
     asked = await read_request(request, key)
-
-    def record() -> tuple[RecordedRequest, bool]:
-        done = caller.desk.submission.submit(caller.tenant, asked, caller.principal.actor, wait_for_key=False)
-        return caller.desk.browsing.recorded(caller.tenant, done.bulk_change_id), done.replayed
-
-    return await run_in_threadpool(record)
+    return await run_in_threadpool(caller.desk.submission.accept, caller.tenant, asked, caller.principal.actor)
 
 
 def _fields(recorded: RecordedRequest) -> dict[str, object]:

@@ -133,9 +133,14 @@ def test_security_events_are_in_the_audit_log(opened: tuple[Door, dict[str, Any]
     assert made["secret"] not in str(door.world.sql("SELECT * FROM m2m.api_key"))
 
 
-def test_who_knocks_without_end_fills_no_log(opened: tuple[Door, dict[str, Any]]) -> None:
+def test_who_knocks_without_end_fills_no_log_and_hides_no_tenants_events(opened: tuple[Door, dict[str, Any]]) -> None:
     door, _ = opened
     for number in range(80):
         door.with_token(None).get("/api/v1/providers", headers={"Authorization": f"Bearer m2m_{number}"})
     written = door.world.sql("SELECT count(*) FROM m2m.audit_entry WHERE kind = 'SIGN_IN_FAILED'")
     assert 30 <= int(str(written[0][0])) <= 60  # the minute may turn
+    revoked = door.world.services.identity.create_key(TENANT, "left", Role.VIEWER, "test")
+    door.world.services.identity.revoke_key(TENANT, revoked.key.id, "test")
+    assert door.with_token(revoked.secret).get("/api/v1/providers").status_code == 401
+    seen = "SELECT t.name FROM m2m.audit_entry a JOIN m2m.tenant t ON t.id = a.tenant_id WHERE a.actor = 'key:{}:left'"
+    assert door.world.sql(f"{seen.format(revoked.key.id)} AND a.kind = 'SIGN_IN_FAILED'") == [(TENANT,)]

@@ -194,6 +194,33 @@ def test_the_numbers_are_those_of_the_rows(door: Door) -> None:
         assert line in text
 
 
+def _number(door: Door, name: str) -> float:
+    lines = door.with_token(None).get("/metrics").text.splitlines()
+    (value,) = [line.rpartition(" ")[2] for line in lines if line.partition("{")[0].partition(" ")[0] == name]
+    return float(value)
+
+
+def test_the_numbers_tell_of_waiting_calls_leases_and_the_breaker(door: Door) -> None:
+    first = door.world.submit(door.world.iccids[:2]).bulk_change_id
+    assert _number(door, "m2m_queue_oldest_seconds") > 0
+    assert _number(door, "m2m_account_calls_made") == 0
+    door.world.prepare(first)
+    assert (_number(door, "m2m_leases_held"), _number(door, "m2m_leases_expired")) == (1, 0)
+    assert _number(door, "m2m_queue_oldest_seconds") == 0
+    door.world.sql("UPDATE m2m.bulk_change SET lease_expires_at = clock_timestamp() - interval '1 second'")
+    assert _number(door, "m2m_leases_expired") == 1
+    door.world.sql("UPDATE m2m.bulk_change SET lease_expires_at = clock_timestamp() + interval '1 minute'")
+    door.world.run(first)
+    ((counted,),) = door.world.sql("SELECT carrier_calls FROM m2m.bulk_change")
+    assert _number(door, "m2m_account_calls_made") == counted != 0
+    assert _number(door, "m2m_account_breaker_open") == 0
+    door.world.sql(
+        "UPDATE m2m.carrier_gate SET open_since = extract(epoch FROM clock_timestamp()),"
+        " probe_at = extract(epoch FROM clock_timestamp()) + 60"
+    )
+    assert _number(door, "m2m_account_breaker_open") == 1
+
+
 def test_alive_and_ready_are_two_things(door: Door) -> None:
     client = door.with_token(None)
     assert client.get("/healthz").json()["status"] == "ok"

@@ -1,0 +1,98 @@
+"""The connection to the database breaks around the commit of a request: the answer is what is recorded."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import pytest
+import stamina
+from sqlalchemy import make_url
+
+from m2m_pipeline_tests.faults.proxy import Fault, Harm, Proxy, proxy_before
+from m2m_pipeline_tests.web.door import Door, open_door
+from m2m_pipeline_tests.world import World
+
+CHANGES = "/api/v1/bulk-changes"
+RECORDING = b"INSERT INTO m2m.bulk_change"
+
+
+@dataclass
+class _Outage(Fault):
+    """From the commit that is struck on, nothing gets through any more; `spared`: the commit itself still does."""
+
+    spared: bool = False
+
+    def strikes(self, request: bytes, passed: set[bytes]) -> bool:
+        if self.struck:
+            self.harm = Harm.CUT_BEFORE
+            return True
+        return super().strikes(request, passed) and not self.spared
+
+
+@dataclass(frozen=True)
+class Wired:
+    """A front door whose way to the database can be cut."""
+
+    door: Door
+    proxy: Proxy
+
+    def strike(self, fault: Fault) -> None:
+        self.proxy.fault = fault
+
+
+@pytest.fixture
+def wired(world: World) -> Generator[Wired]:
+    direct = make_url(world.database_url)
+    with proxy_before(str(direct.host), int(direct.port or 0)) as proxy:
+        by_detour = direct.set(port=proxy.port).render_as_string(hide_password=False)
+        usual, world.database_url = world.database_url, by_detour
+        world.services.close()
+        world.services = world.application()
+        world.database_url = usual
+        with open_door(world) as door, stamina.set_testing(True, attempts=2):
+            yield Wired(door, proxy)
+        world.services.close()
+
+
+def test_a_commit_whose_answer_is_lost_is_looked_up_and_told(wired: Wired) -> None:
+    fault = Fault(Harm.LOSE_ANSWER, b"COMMIT", after=RECORDING)
+    wired.strike(fault)
+    answer = wired.door.as_().post(CHANGES, json=wired.door.request())
+    assert fault.struck == 1
+    assert (answer.status_code, answer.json()["status"]) == (202, "QUEUED")
+    assert wired.door.world.count("bulk_change") == 1
+
+
+def test_a_commit_that_does_not_arrive_is_503_and_nothing_is_recorded(wired: Wired) -> None:
+    fault = Fault(Harm.CUT_BEFORE, b"COMMIT", after=RECORDING)
+    wired.strike(fault)
+    answer = wired.door.as_().post(CHANGES, json=wired.door.request())
+    assert fault.struck == 1
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:m2m:problem:database-unavailable")
+    assert answer.headers["retry-after"]
+    assert "Nothing was recorded" in answer.json()["detail"]
+    assert wired.door.world.count("bulk_change") == 0
+
+
+def test_a_database_that_fails_after_the_commit_takes_nothing_back_from_the_answer(wired: Wired) -> None:
+    fault = _Outage(Harm.CUT_BEFORE, b"COMMIT", after=RECORDING, spared=True)
+    wired.strike(fault)
+    answer = wired.door.as_().post(CHANGES, json=wired.door.request())
+    assert fault.struck == 1
+    assert (answer.status_code, answer.json()["devices"]) == (202, 3)
+
+
+@pytest.mark.parametrize(("harm", "recorded"), [(Harm.LOSE_ANSWER, 1), (Harm.CUT_BEFORE, 0)])
+def test_what_cannot_be_known_is_told_as_that_and_the_same_key_settles_it(
+    wired: Wired, harm: Harm, recorded: int
+) -> None:
+    wired.strike(_Outage(harm, b"COMMIT", after=RECORDING))
+    client, headers = wired.door.as_(), {"Idempotency-Key": "k1"}
+    answer = client.post(CHANGES, json=wired.door.request(), headers=headers)
+    assert (answer.status_code, answer.json()["type"]) == (503, "urn:m2m:problem:commit-unknown")
+    assert answer.headers["retry-after"]
+    assert "othing was recorded" not in answer.text
+    assert wired.door.world.count("bulk_change") == recorded
+    wired.proxy.fault = None
+    again = client.post(CHANGES, json=wired.door.request(), headers=headers)
+    assert (again.status_code, again.headers.get("idempotency-replayed")) == (202, "true" if recorded else None)
+    assert wired.door.world.count("bulk_change") == 1
