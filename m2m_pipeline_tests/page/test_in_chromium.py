@@ -1,6 +1,7 @@
 """The page as people use it: in a real browser, from sign-in to the result."""
 
 import csv
+import re
 import threading
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def test_a_new_user_gets_from_a_file_full_of_mistakes_to_the_result(
 
 
 def test_progress_moves_by_itself_and_survives_a_reload(chromium: Browser, make_world: MakeWorld) -> None:
-    world = make_world(Options(devices=60, calls_per_second=15.0))
+    world = make_world(Options(devices=60, calls_per_second=8.0))
     with open_door(world, dev_sign_in=True) as door, person(chromium, door.url) as somebody:
         somebody.sign_in()
         prepare(somebody, *world.iccids)
@@ -105,12 +106,26 @@ def test_progress_moves_by_itself_and_survives_a_reload(chromium: Browser, make_
         runner.start()
         somebody.sees("Running")
         somebody.sees("left")
+        somebody.sees("SIMs a second")
+        assert all("SIMs a second" in said for said in somebody.page.evaluate(_SPEEDS))
         somebody.page.reload()
-        expect(somebody.page).to_have_title("Change #1: Running 0 % · m2m")
+        expect(somebody.page).to_have_title(re.compile(r"Change #1: Running \d+ % · m2m"))
+        assert all("SIMs a second" in said for said in somebody.page.evaluate(_SPEEDS))
         somebody.sees("Done")
         runner.join()
         assert "60 Changed" in somebody.text
         assert somebody.complaints == []
+
+
+_SPEEDS = """() => new Promise((told) => {
+  const [speed, meter] = [document.querySelector("[data-live=speed]"), document.querySelector("[role=progressbar]")];
+  const seen = [speed.textContent];
+  new MutationObserver(() => {
+    seen.push(speed.textContent);
+    if (seen.length === 3) told(seen);
+  }).observe(meter, { attributes: true });
+})"""
+"""What is said of the speed now and after each of two ticks."""
 
 
 def test_a_confirmation_sent_twice_and_again_from_the_history_makes_one_change(operator: Person, world: World) -> None:

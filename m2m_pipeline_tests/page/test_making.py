@@ -1,5 +1,6 @@
 """A new bulk change, from the form to the row: nothing before the confirmation, and one thing after it."""
 
+import re
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -84,6 +85,15 @@ def test_progress_is_told_as_it_happens(operator: Visitor, world: World) -> None
         assert '"headline": "0 of 60 SIMs settled"' in next(lines)
         world.run(bulk_change_id)
         assert "event: end" in lines
+
+
+def test_the_first_tick_says_the_speed_that_the_page_was_loaded_with(operator: Visitor, world: World) -> None:
+    bulk_change_id = world.half_done(Rule(name="hang", calls=1, skip_calls=10_000))
+    world.sql("UPDATE m2m.bulk_change SET started_at = clock_timestamp() - interval '10 seconds'")
+    said = re.compile(r"\d(\.\d)? SIMs a second")
+    assert said.search(operator.get(f"/changes/{bulk_change_id}").text)
+    with operator.client.stream("GET", f"/changes/{bulk_change_id}/events") as events:
+        assert said.search(next(events.iter_lines()))
 
 
 def test_the_runs_in_dagster_are_a_click_away(operator: Visitor, world: World) -> None:
