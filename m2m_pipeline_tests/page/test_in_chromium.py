@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from m2m_pipeline.domain.permissions import Role
-from m2m_pipeline_tests.page.chromium import Person, person
+from m2m_pipeline_tests.page.chromium import Person, person, picture
 from m2m_pipeline_tests.page.steps import confirm, prepare, run
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.web.door import RIVAL, Door, open_door
@@ -62,6 +62,7 @@ def test_a_new_user_gets_from_a_file_full_of_mistakes_to_the_result(
         assert told in cells[2]
         assert cells[3]
     assert world.count("bulk_change") == 1, "nothing is recorded before the confirmation"
+    picture(operator.page, "preview", height=1160)
 
     with operator.page.expect_download() as download:
         operator.follow("Download all as CSV")
@@ -85,6 +86,7 @@ def test_a_new_user_gets_from_a_file_full_of_mistakes_to_the_result(
     operator.sees("Partly done")
     operator.sees("59 Changed")
     operator.sees("9 malformed ICCID")
+    picture(operator.page, "result", height=1000)
 
     with operator.page.expect_download() as download:
         operator.follow("Result as CSV")
@@ -108,6 +110,7 @@ def test_progress_moves_by_itself_and_survives_a_reload(chromium: Browser, make_
         somebody.sees("left")
         somebody.sees("SIMs a second")
         assert all("SIMs a second" in said for said in somebody.page.evaluate(_SPEEDS))
+        picture(somebody.page, "progress", height=560)
         somebody.page.reload()
         expect(somebody.page).to_have_title(re.compile(r"Change #1: Running \d+ % · m2m"))
         assert all("SIMs a second" in said for said in somebody.page.evaluate(_SPEEDS))
@@ -115,6 +118,18 @@ def test_progress_moves_by_itself_and_survives_a_reload(chromium: Browser, make_
         runner.join()
         assert "60 Changed" in somebody.text
         assert somebody.complaints == []
+
+
+def test_a_file_that_is_too_large_is_told_in_the_page(operator: Person, world: World, tmp_path: Path) -> None:
+    large = tmp_path / "sims.csv"
+    large.write_bytes(b"iccid\n" + b"8988216716970000001\n" * 2_000_000)  # 40 MB
+    operator.open("/new")
+    operator.page.get_by_label("CSV file").set_input_files(large)
+    operator.page.get_by_label("Rate plan", exact=True).select_option(NEW)
+    operator.press("Check what would happen")
+    operator.sees("The body is too long")
+    operator.sees("Split the request.")
+    assert world.count("page_draft") == 0
 
 
 _SPEEDS = """() => new Promise((told) => {

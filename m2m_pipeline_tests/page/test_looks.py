@@ -2,7 +2,7 @@
 
 import pytest
 
-from m2m_pipeline_tests.page.chromium import Person
+from m2m_pipeline_tests.page.chromium import Person, picture
 from m2m_pipeline_tests.page.steps import prepare, submit_and_run
 from m2m_pipeline_tests.world import World
 
@@ -19,6 +19,8 @@ def test_nothing_is_wider_than_a_phone(operator: Person, world: World) -> None:
     for address in addresses:
         operator.page.goto(address)
         assert operator.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], address
+    operator.open(f"/changes/{done}")
+    picture(operator.page, "phone", **PHONE)
 
 
 def test_every_text_stands_out_from_its_ground_by_day_and_night(operator: Person, world: World) -> None:
@@ -35,7 +37,7 @@ def test_every_text_stands_out_from_its_ground_by_day_and_night(operator: Person
 
 def _addresses(bulk_change_id: int, iccid: str) -> list[str]:
     own = f"/changes/{bulk_change_id}"
-    return ["/", "/new", own, f"{own}/devices", f"/sims?iccid={iccid}", "/accounts", "/nowhere"]
+    return ["/", "/sign-in", "/new", own, f"{own}/devices", f"/sims?iccid={iccid}", "/accounts", "/nowhere"]
 
 
 _FAINT_TEXTS = """() => {

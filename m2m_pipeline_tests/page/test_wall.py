@@ -147,6 +147,31 @@ def test_an_unknown_address_is_a_page_for_people_and_a_document_for_programs(doo
         assert kind == "application/problem+json"
 
 
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_that_is_too_long_is_refused_with_a_page_to_a_person(world: World, announced: bool) -> None:
+    part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="sims.csv"\r\n\r\n'
+    body = part + b"x" * 3_000_000
+    pieces = (body[start : start + 100_000] for start in range(0, len(body), 100_000))
+    head = {"Accept": "text/html", "Content-Type": "multipart/form-data; boundary=b"}
+    with open_door(world, dev_sign_in=True, max_body_bytes=100_000) as door, visitor(door.url) as operator:
+        head["Origin"] = operator.origin
+        answer = operator.client.post("/new", content=body if announced else pieces, headers=head)
+        assert answer.status_code == 413
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert "default-src 'none'; script-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert "The body is too long" in answer.text
+        assert "At most 100000 bytes are read" in answer.text
+        program = operator.client.post("/api/v1/bulk-changes", content=body, headers=head)
+        assert program.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_form_that_cannot_be_read_is_no_fault_of_ours(operator: Visitor) -> None:
+    head = {"Content-Type": "multipart/form-data; boundary=b", "Origin": operator.origin}
+    answer = operator.client.post("/new", content=b"no form", headers=head)
+    assert answer.status_code == 400
+    assert "The form cannot be read" in answer.text
+
+
 def test_the_page_is_no_part_of_the_api_document(door: Door) -> None:
     paths = door.as_().get("/api/v1/openapi.json").json()["paths"]
     assert not {"/", "/new", "/changes/{bulk_change_id}", "/sign-in"} & set(paths)
