@@ -13,7 +13,7 @@ from m2m_pipeline_tests.page.chromium import Person, person, picture
 from m2m_pipeline_tests.page.steps import confirm, prepare, run
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.web.door import RIVAL, Door, open_door
-from m2m_pipeline_tests.world import NEW, PROVIDER, Options, World, iccids
+from m2m_pipeline_tests.world import NEW, PROVIDER, TENANT, Options, World, iccids
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -157,7 +157,36 @@ def test_a_confirmation_sent_twice_and_again_from_the_history_makes_one_change(o
     assert world.count("bulk_change") == 1
 
 
-def test_the_keyboard_alone_is_enough(operator: Person, world: World) -> None:
+def test_a_file_that_is_dropped_is_taken(operator: Person, world: World) -> None:
+    operator.open("/new")
+    dropped = operator.page.evaluate_handle(
+        """(content) => {
+            const held = new DataTransfer();
+            held.items.add(new File([content], "dropped.csv", { type: "text/csv" }));
+            return held;
+        }""",
+        "\n".join(["iccid", *world.iccids[:7]]),
+    )
+    zone = operator.page.locator("[data-drop]")
+    for kind in ("dragenter", "dragover", "drop"):
+        zone.dispatch_event(kind, {"dataTransfer": dropped})
+    expect(zone.locator("[data-told]")).to_have_text("dropped.csv, 1 kB")
+    operator.page.get_by_label("Rate plan", exact=True).select_option(NEW)
+    operator.press("Check what would happen")
+    operator.sees("Check before anything happens")
+    assert "7 SIMs" in operator.text
+
+
+def test_the_keyboard_alone_is_enough_from_the_sign_in_to_the_result(
+    chromium: Browser, door: Door, world: World
+) -> None:
+    with person(chromium, door.url) as somebody:
+        somebody.open("/sign-in")
+        _by_keyboard(somebody, world)
+        assert somebody.complaints == []
+
+
+def _by_keyboard(operator: Person, world: World) -> None:
     keys = operator.page.keyboard
 
     def tab_to(name: str) -> None:
@@ -176,21 +205,39 @@ def test_the_keyboard_alone_is_enough(operator: Person, world: World) -> None:
                 return
         pytest.fail(f"{name} cannot be reached with the keyboard")
 
+    tab_to("Company")
+    keys.type(TENANT)
+    tab_to("Operator")
+    tab_to("Sign in")
+    keys.press("Enter")
+    operator.page.wait_for_url(operator.url + "/")
     tab_to("Skip to the content")
     keys.press("Enter")
     tab_to("Make the first change")
     keys.press("Enter")
     operator.sees("Which SIMs, and which plan?")
-    tab_to("or paste ICCIDs")
-    keys.type(world.iccids[0])
+    tab_to("CSV file")
+    with operator.page.expect_file_chooser() as chooser:
+        keys.press("Enter")
+    sims = "\n".join(["iccid", world.iccids[0], "123"]).encode()
+    chooser.value.set_files({"name": "sims.csv", "mimeType": "text/csv", "buffer": sims})  # pyright: ignore[reportArgumentType] -- a dict of that shape
     tab_to("Rate plan")
     keys.type(NEW)
     tab_to("Check what would happen")
     keys.press("Enter")
     operator.sees("Check before anything happens")
+    tab_to("Leave them out")
+    keys.press("Space")
+    expect(operator.page.get_by_label("Leave them out")).to_be_checked()
     tab_to("Confirm the change")
     keys.press("Enter")
     operator.page.wait_for_url("**/changes/1")
+    run(world, 1)
+    operator.sees("Partly done")
+    tab_to("Result as CSV")
+    with operator.page.expect_download() as download:
+        keys.press("Enter")
+    assert download.value.suggested_filename == "change-1-result.csv"
 
 
 def test_it_works_without_a_script(chromium: Browser, door: Door, world: World) -> None:

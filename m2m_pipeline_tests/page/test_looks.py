@@ -1,20 +1,33 @@
 """The page can be read: on a phone, by day and by night."""
 
+from dataclasses import replace
+
 import pytest
 
 from m2m_pipeline_tests.page.chromium import Person, picture
-from m2m_pipeline_tests.page.steps import prepare, submit_and_run
-from m2m_pipeline_tests.world import World
+from m2m_pipeline_tests.page.steps import half_done, prepare, submit_and_run
+from m2m_pipeline_tests.world import PROVIDER, TENANT, World
 
 pytestmark = pytest.mark.xdist_group("browser")
 
 PHONE = {"width": 360, "height": 740}
+OTHER = "another carrier of a rather long name"
 
 
 def test_nothing_is_wider_than_a_phone(operator: Person, world: World) -> None:
-    done = submit_and_run(world)
+    done = submit_and_run(world, world.iccids[-20:])
     prepare(operator, "123", *world.iccids)
     addresses = [operator.page.url, *(operator.url + path for path in _addresses(done, world.iccids[0]))]
+    half = half_done(world)
+    settings = replace(world.provider_settings(), writes_enabled=False)
+    for name in (PROVIDER, OTHER):
+        world.services.accounts.configure(TENANT, name, settings, "test")
+    operator.open("/new")
+    operator.sees(OTHER)  # the choice of an account
+    operator.open(f"/changes/{half}")
+    operator.sees("Running")
+    operator.sees("Changes are switched off for this account")
+    addresses.append(operator.page.url)
     operator.page.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType] -- a dict of that shape
     for address in addresses:
         operator.page.goto(address)
