@@ -1,5 +1,7 @@
 """What the page's server refuses, whatever a browser shows or hides."""
 
+import csv
+import io
 from collections.abc import Generator
 
 import pytest
@@ -11,7 +13,7 @@ from m2m_pipeline.web.page.route import PageRoute
 from m2m_pipeline.web.serving import serve
 from m2m_pipeline_tests.page.visitors import Visitor, draft_of, nobody, visitor
 from m2m_pipeline_tests.web.door import RIVAL, Door, open_door
-from m2m_pipeline_tests.world import World
+from m2m_pipeline_tests.world import TENANT, World
 
 SIGN_IN = "/sign-in/developer"
 
@@ -63,6 +65,33 @@ def test_a_viewer_is_refused_every_form_and_it_is_in_the_audit_log(door: Door, w
     assert world.sql("SELECT count(*) > 0 FROM m2m.audit_entry WHERE kind = 'PERMISSION_DENIED'") == [(True,)]
 
 
+@pytest.mark.parametrize("role", list(Role))
+def test_each_form_does_for_each_role_what_the_permissions_say(door: Door, world: World, role: Role) -> None:
+    """Generated from the routes; for another company's things, every role is refused."""
+    world.submit(process_changes=False)
+    forms = [path for path in page_routes("POST") if path not in {SIGN_IN, "/sign-out"}]
+    assert forms
+    with visitor(door.url, role, RIVAL) as rival:
+        for path in forms:
+            status = rival.post(path).status_code
+            may = role in {Role.OPERATOR, Role.ADMIN}
+            assert status == (403 if not may else 303 if path == "/new" else 404), (path, status)
+    assert world.sql("SELECT status FROM m2m.bulk_change") == [("NEW",)]
+
+
+def test_the_faulty_rows_of_a_draft_are_unarmed_and_nobody_elses(operator: Visitor, door: Door) -> None:
+    armed = ["=1+1", "+1", "-1", "@SUM(1)"]
+    address = f"{draft_of(operator, *armed)}/rejects.csv"
+    rows = list(csv.DictReader(io.StringIO(operator.get(address).text)))
+    assert [row["iccid"] for row in rows] == [f"'{one}" for one in armed]
+    for role, tenant in ((Role.ADMIN, RIVAL), (Role.OPERATOR, TENANT)):
+        with visitor(door.url, role, tenant) as other:
+            assert other.get(address).status_code == 404, tenant
+    for role in (Role.VIEWER, Role.AUDITOR):
+        with visitor(door.url, role) as other:
+            assert other.get(address).status_code == 403, role
+
+
 def test_another_companys_things_are_as_absent_ones(operator: Visitor, door: Door, world: World) -> None:
     own = world.submit(process_changes=False).bulk_change_id
     draft = draft_of(operator, world.iccids[0])
@@ -72,6 +101,7 @@ def test_another_companys_things_are_as_absent_ones(operator: Visitor, door: Doo
         absent = rival.get("/changes/999").text.replace("999", str(own))
         assert rival.get(f"/changes/{own}").text == absent
         assert rival.post(f"/changes/{own}/start").status_code == 404
+        assert rival.post(f"/changes/{own}/retry").status_code == 404
         assert rival.post(draft).status_code == 404
 
 
