@@ -50,6 +50,7 @@ class Progress:
     status: BulkChangeStatus
     counts: dict[DeviceStatus, int]
     carrier_calls: int
+    started_at: datetime | None  # of the latest attempt
 
     @property
     def total(self) -> int:
@@ -139,7 +140,7 @@ class Browsing:
         with self._database.begin() as tx:
             change = self._find(tx, tenant_name, bulk_change_id)
             counts = listings.count_by_status(tx, bulk_change_id)
-        return Progress(change.id, change.status, counts, change.carrier_calls)
+        return Progress(change.id, change.status, counts, change.carrier_calls, change.started_at)
 
     @staticmethod
     def _find(connection: Connection, tenant_name: str, bulk_change_id: int) -> BulkChange:

@@ -95,6 +95,11 @@ def _column(cell: str) -> str:
     return _SYNONYMS.get(" ".join(name.replace("_", " ").replace("-", " ").split()), name)
 
 
+def is_header(cell: str, column: str) -> bool:
+    """Whether a cell is a name of the column: its own, or one that people give it."""
+    return _column(cell) == column
+
+
 def _places(file: str, header: Sequence[str], required: Sequence[str], optional: Sequence[str]) -> dict[str, int]:
     missing = [name for name in required if name not in header]
     twice = [name for name in (*required, *optional) if header.count(name) > 1]

@@ -14,6 +14,7 @@ from m2m_pipeline.web.limits import BodyLimit, RequestRate
 from m2m_pipeline.web.models import BASE
 from m2m_pipeline.web.oidc import Tokens
 from m2m_pipeline.web.page.installing import install_page
+from m2m_pipeline.web.page.route import refusal
 from m2m_pipeline.web.streams import Streams
 
 ROUTERS = (
@@ -56,7 +57,7 @@ def build_app(application: Application, settings: Settings) -> FastAPI:
     app.include_router(metrics.router, prefix=BASE, include_in_schema=False)
     faults.register(app)
     install_page(app)
-    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes)
+    app.add_middleware(BodyLimit, max_bytes=settings.max_body_bytes, refuse=refusal)
     app.add_middleware(SecurityHeaders)
     app.openapi = lambda: describe(app, ROUTERS)
     return app

@@ -1,28 +1,40 @@
 """What one client may ask of us: bytes of a body, and requests a second."""
 
+import asyncio
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from threading import Lock
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from m2m_pipeline.web.problems import ProblemError, problem_response
+from m2m_pipeline.web.problems import ProblemError
 
 BURST_SECONDS = 10
 """For how long a client that was silent may ask at once, in seconds of its rate."""
 REMEMBERED = 10_000
 """Clients whose rate is remembered; of more, the one that was silent longest is forgotten."""
 
+DRAINED_BYTES = 256 * 1024 * 1024
+DRAINED_SECONDS = 60.0
+"""How much of a browser's refused body is read all the same: it shows no answer before it has sent everything."""
+
 _CLOSE = {"Connection": "close"}
 
 
 class BodyLimit:
-    """Refuses bodies that are too long: at once where the client says it, else as soon as they are."""
+    """Refuses bodies that are too long: at once where the client says it, else as soon as they are.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    `refuse` words the refusal for whoever asks.
+    """
+
+    def __init__(self, app: ASGIApp, max_bytes: int, refuse: Callable[[Request, ProblemError], Response]) -> None:
         self._app = app
         self._max_bytes = max_bytes
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request pass, and count what it receives."""
@@ -31,18 +43,18 @@ class BodyLimit:
             return
         announced = Headers(scope=scope).get("content-length", "")
         if announced.isdecimal() and int(announced) > self._max_bytes:
-            detail = self._told(f"{announced[:20]} bytes are announced")
-            await problem_response("request-too-large", detail, headers=_CLOSE)(scope, receive, send)
+            await self._answer(f"{announced[:20]} bytes are announced", scope, receive, send)
             return
         received = 0
-        answered = False
+        answered = ended = False
 
         async def counted() -> Message:
-            nonlocal received
+            nonlocal received, ended
             message = await receive()
             received += len(message.get("body", b""))
+            ended = not message.get("more_body", False)
             if received > self._max_bytes:
-                raise ProblemError("request-too-large", self._told("it is longer"))
+                raise self._error("it is longer")
             return message
 
         async def watched(message: Message) -> None:
@@ -52,13 +64,33 @@ class BodyLimit:
                 await send(message)
             elif not answered:
                 answered = True
-                refusal = problem_response("request-too-large", self._told("it is longer"), headers=_CLOSE)
-                await refusal(scope, receive, send)
+                await self._answer("it is longer", scope, receive, send, ended=ended)
 
         await self._app(scope, counted, watched)
 
-    def _told(self, seen: str) -> str:
-        return f"At most {self._max_bytes} bytes are read, and {seen}. Nothing was recorded."
+    async def _answer(self, seen: str, scope: Scope, receive: Receive, send: Send, *, ended: bool = False) -> None:
+        refusal = self._refuse(Request(scope), self._error(seen))
+        if not ended and refusal.media_type == "text/html":
+            await _drain(receive)
+        await refusal(scope, receive, send)
+
+    def _error(self, seen: str) -> ProblemError:
+        detail = f"At most {self._max_bytes} bytes are read, and {seen}. Nothing was recorded."
+        return ProblemError("request-too-large", detail, _CLOSE)
+
+
+async def _drain(receive: Receive) -> None:
+    """Read what is still on its way, and forget it."""
+    seen = 0
+    try:
+        async with asyncio.timeout(DRAINED_SECONDS):
+            while seen < DRAINED_BYTES:
+                message = await receive()
+                seen += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
 
 
 class RequestRate:

@@ -1,8 +1,6 @@
 """The Dagster UI in a browser, as an operator clicks through it."""
 
-import os
 import re
-from pathlib import Path
 
 import dagster as dg
 from playwright.sync_api import Page, expect
@@ -11,17 +9,8 @@ from m2m_pipeline_tests.acceptance.site import Site
 from m2m_pipeline_tests.acceptance.waiting import PATIENCE, eventually
 from m2m_pipeline_tests.page.chromium import Person
 
-SCREENSHOTS = "M2M_TEST_SCREENSHOTS"
-"""A folder for pictures of what was seen; docs/screenshots has them."""
 PATIENCE_MS = 1000 * PATIENCE
 """The UI asks for what is new every few seconds."""
-
-
-def picture(page: Page, name: str, height: int = 860) -> None:
-    """Keep what the page shows, where somebody wants to have it."""
-    if folder := os.environ.get(SCREENSHOTS):
-        page.set_viewport_size({"width": 1200, "height": height})
-        page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled")
 
 
 class DagsterUi:

@@ -10,7 +10,7 @@ from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.acceptance.accounts import NEW, OLD, Account
-from m2m_pipeline_tests.acceptance.dagster_ui import PATIENCE_MS, DagsterUi, picture
+from m2m_pipeline_tests.acceptance.dagster_ui import PATIENCE_MS, DagsterUi
 from m2m_pipeline_tests.acceptance.site import Site
 from m2m_pipeline_tests.invariants import (
     i1_every_device_reaches_a_final_status,
@@ -19,7 +19,7 @@ from m2m_pipeline_tests.invariants import (
     i4_every_device_is_audited,
     i7_only_legal_transitions,
 )
-from m2m_pipeline_tests.page.chromium import Person, person, started_chromium
+from m2m_pipeline_tests.page.chromium import Person, person, picture, started_chromium
 
 pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(900)]
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
@@ -14,6 +15,8 @@ from m2m_pipeline_tests.world import TENANT
 
 REQUIRED = "M2M_TEST_CHROMIUM"
 """Set where a missing browser is an error: where it was meant to be installed."""
+SCREENSHOTS = "M2M_TEST_SCREENSHOTS"
+"""A folder for pictures of what was seen; docs/screenshots has them."""
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
@@ -26,7 +29,7 @@ def started_chromium() -> Iterator[Browser]:
     """One browser process for all tests of a worker; without one the tests are left out, or fail."""
     program = next(filter(None, map(shutil.which, NAMES)), None)
     if program is None:
-        missing = "left out: install chromium, then make test"
+        missing = "left out: no Chromium was found. As root: apt-get install chromium; then make test"
         (pytest.fail if os.environ.get(REQUIRED) else pytest.skip)(missing)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS)
@@ -70,6 +73,13 @@ class Person:
     def text(self) -> str:
         """All that can be read in the page."""
         return self.page.locator("body").inner_text()
+
+
+def picture(page: Page, name: str, height: int = 860, width: int = 1200) -> None:
+    """Keep what the page shows, where somebody wants to have it."""
+    if folder := os.environ.get(SCREENSHOTS):
+        page.set_viewport_size({"width": width, "height": height})
+        page.screenshot(path=Path(folder) / f"{name}.png", animations="disabled")
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.page.chromium import Person
 from m2m_pipeline_tests.world import NEW, World
 
@@ -11,6 +12,12 @@ def run(world: World, bulk_change_id: int) -> None:
     """A whole attempt, beside Playwright's event loop."""
     with ThreadPoolExecutor(1) as beside:
         beside.submit(world.run, bulk_change_id).result()
+
+
+def half_done(world: World) -> int:
+    """A bulk change that is running, beside Playwright's event loop."""
+    with ThreadPoolExecutor(1) as beside:
+        return beside.submit(world.half_done, Rule(name="hang", calls=1, skip_calls=10_000)).result()
 
 
 def submit_and_run(world: World, chosen: Sequence[str] | None = None, **fields: object) -> int:

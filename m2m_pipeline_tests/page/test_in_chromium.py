@@ -1,6 +1,7 @@
 """The page as people use it: in a real browser, from sign-in to the result."""
 
 import csv
+import re
 import threading
 from pathlib import Path
 
@@ -8,11 +9,11 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from m2m_pipeline.domain.permissions import Role
-from m2m_pipeline_tests.page.chromium import Person, person
+from m2m_pipeline_tests.page.chromium import Person, person, picture
 from m2m_pipeline_tests.page.steps import confirm, prepare, run
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.web.door import RIVAL, Door, open_door
-from m2m_pipeline_tests.world import NEW, PROVIDER, Options, World, iccids
+from m2m_pipeline_tests.world import NEW, PROVIDER, TENANT, Options, World, iccids
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -61,6 +62,7 @@ def test_a_new_user_gets_from_a_file_full_of_mistakes_to_the_result(
         assert told in cells[2]
         assert cells[3]
     assert world.count("bulk_change") == 1, "nothing is recorded before the confirmation"
+    picture(operator.page, "preview", height=1160)
 
     with operator.page.expect_download() as download:
         operator.follow("Download all as CSV")
@@ -84,6 +86,7 @@ def test_a_new_user_gets_from_a_file_full_of_mistakes_to_the_result(
     operator.sees("Partly done")
     operator.sees("59 Changed")
     operator.sees("9 malformed ICCID")
+    picture(operator.page, "result", height=1000)
 
     with operator.page.expect_download() as download:
         operator.follow("Result as CSV")
@@ -96,7 +99,7 @@ def test_a_new_user_gets_from_a_file_full_of_mistakes_to_the_result(
 
 
 def test_progress_moves_by_itself_and_survives_a_reload(chromium: Browser, make_world: MakeWorld) -> None:
-    world = make_world(Options(devices=60, calls_per_second=15.0))
+    world = make_world(Options(devices=60, calls_per_second=8.0))
     with open_door(world, dev_sign_in=True) as door, person(chromium, door.url) as somebody:
         somebody.sign_in()
         prepare(somebody, *world.iccids)
@@ -105,12 +108,39 @@ def test_progress_moves_by_itself_and_survives_a_reload(chromium: Browser, make_
         runner.start()
         somebody.sees("Running")
         somebody.sees("left")
+        somebody.sees("SIMs a second")
+        assert all("SIMs a second" in said for said in somebody.page.evaluate(_SPEEDS))
+        picture(somebody.page, "progress", height=560)
         somebody.page.reload()
-        expect(somebody.page).to_have_title("Change #1: Running 0 % · m2m")
+        expect(somebody.page).to_have_title(re.compile(r"Change #1: Running \d+ % · m2m"))
+        assert all("SIMs a second" in said for said in somebody.page.evaluate(_SPEEDS))
         somebody.sees("Done")
         runner.join()
         assert "60 Changed" in somebody.text
         assert somebody.complaints == []
+
+
+def test_a_file_that_is_too_large_is_told_in_the_page(operator: Person, world: World, tmp_path: Path) -> None:
+    large = tmp_path / "sims.csv"
+    large.write_bytes(b"iccid\n" + b"8988216716970000001\n" * 2_000_000)  # 40 MB
+    operator.open("/new")
+    operator.page.get_by_label("CSV file").set_input_files(large)
+    operator.page.get_by_label("Rate plan", exact=True).select_option(NEW)
+    operator.press("Check what would happen")
+    operator.sees("The body is too long")
+    operator.sees("Split the request.")
+    assert world.count("page_draft") == 0
+
+
+_SPEEDS = """() => new Promise((told) => {
+  const [speed, meter] = [document.querySelector("[data-live=speed]"), document.querySelector("[role=progressbar]")];
+  const seen = [speed.textContent];
+  new MutationObserver(() => {
+    seen.push(speed.textContent);
+    if (seen.length === 3) told(seen);
+  }).observe(meter, { attributes: true });
+})"""
+"""What is said of the speed now and after each of two ticks."""
 
 
 def test_a_confirmation_sent_twice_and_again_from_the_history_makes_one_change(operator: Person, world: World) -> None:
@@ -127,7 +157,36 @@ def test_a_confirmation_sent_twice_and_again_from_the_history_makes_one_change(o
     assert world.count("bulk_change") == 1
 
 
-def test_the_keyboard_alone_is_enough(operator: Person, world: World) -> None:
+def test_a_file_that_is_dropped_is_taken(operator: Person, world: World) -> None:
+    operator.open("/new")
+    dropped = operator.page.evaluate_handle(
+        """(content) => {
+            const held = new DataTransfer();
+            held.items.add(new File([content], "dropped.csv", { type: "text/csv" }));
+            return held;
+        }""",
+        "\n".join(["iccid", *world.iccids[:7]]),
+    )
+    zone = operator.page.locator("[data-drop]")
+    for kind in ("dragenter", "dragover", "drop"):
+        zone.dispatch_event(kind, {"dataTransfer": dropped})
+    expect(zone.locator("[data-told]")).to_have_text("dropped.csv, 1 kB")
+    operator.page.get_by_label("Rate plan", exact=True).select_option(NEW)
+    operator.press("Check what would happen")
+    operator.sees("Check before anything happens")
+    assert "7 SIMs" in operator.text
+
+
+def test_the_keyboard_alone_is_enough_from_the_sign_in_to_the_result(
+    chromium: Browser, door: Door, world: World
+) -> None:
+    with person(chromium, door.url) as somebody:
+        somebody.open("/sign-in")
+        _by_keyboard(somebody, world)
+        assert somebody.complaints == []
+
+
+def _by_keyboard(operator: Person, world: World) -> None:
     keys = operator.page.keyboard
 
     def tab_to(name: str) -> None:
@@ -146,21 +205,39 @@ def test_the_keyboard_alone_is_enough(operator: Person, world: World) -> None:
                 return
         pytest.fail(f"{name} cannot be reached with the keyboard")
 
+    tab_to("Company")
+    keys.type(TENANT)
+    tab_to("Operator")
+    tab_to("Sign in")
+    keys.press("Enter")
+    operator.page.wait_for_url(operator.url + "/")
     tab_to("Skip to the content")
     keys.press("Enter")
     tab_to("Make the first change")
     keys.press("Enter")
     operator.sees("Which SIMs, and which plan?")
-    tab_to("or paste ICCIDs")
-    keys.type(world.iccids[0])
+    tab_to("CSV file")
+    with operator.page.expect_file_chooser() as chooser:
+        keys.press("Enter")
+    sims = "\n".join(["iccid", world.iccids[0], "123"]).encode()
+    chooser.value.set_files({"name": "sims.csv", "mimeType": "text/csv", "buffer": sims})  # pyright: ignore[reportArgumentType] -- a dict of that shape
     tab_to("Rate plan")
     keys.type(NEW)
     tab_to("Check what would happen")
     keys.press("Enter")
     operator.sees("Check before anything happens")
+    tab_to("Leave them out")
+    keys.press("Space")
+    expect(operator.page.get_by_label("Leave them out")).to_be_checked()
     tab_to("Confirm the change")
     keys.press("Enter")
     operator.page.wait_for_url("**/changes/1")
+    run(world, 1)
+    operator.sees("Partly done")
+    tab_to("Result as CSV")
+    with operator.page.expect_download() as download:
+        keys.press("Enter")
+    assert download.value.suggested_filename == "change-1-result.csv"
 
 
 def test_it_works_without_a_script(chromium: Browser, door: Door, world: World) -> None:

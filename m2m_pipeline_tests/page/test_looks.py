@@ -1,24 +1,39 @@
 """The page can be read: on a phone, by day and by night."""
 
+from dataclasses import replace
+
 import pytest
 
-from m2m_pipeline_tests.page.chromium import Person
-from m2m_pipeline_tests.page.steps import prepare, submit_and_run
-from m2m_pipeline_tests.world import World
+from m2m_pipeline_tests.page.chromium import Person, picture
+from m2m_pipeline_tests.page.steps import half_done, prepare, submit_and_run
+from m2m_pipeline_tests.world import PROVIDER, TENANT, World
 
 pytestmark = pytest.mark.xdist_group("browser")
 
 PHONE = {"width": 360, "height": 740}
+OTHER = "another carrier of a rather long name"
 
 
 def test_nothing_is_wider_than_a_phone(operator: Person, world: World) -> None:
-    done = submit_and_run(world)
+    done = submit_and_run(world, world.iccids[-20:])
     prepare(operator, "123", *world.iccids)
     addresses = [operator.page.url, *(operator.url + path for path in _addresses(done, world.iccids[0]))]
+    half = half_done(world)
+    settings = replace(world.provider_settings(), writes_enabled=False)
+    for name in (PROVIDER, OTHER):
+        world.services.accounts.configure(TENANT, name, settings, "test")
+    operator.open("/new")
+    operator.sees(OTHER)  # the choice of an account
+    operator.open(f"/changes/{half}")
+    operator.sees("Running")
+    operator.sees("Changes are switched off for this account")
+    addresses.append(operator.page.url)
     operator.page.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType] -- a dict of that shape
     for address in addresses:
         operator.page.goto(address)
         assert operator.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], address
+    operator.open(f"/changes/{done}")
+    picture(operator.page, "phone", **PHONE)
 
 
 def test_every_text_stands_out_from_its_ground_by_day_and_night(operator: Person, world: World) -> None:
@@ -35,7 +50,7 @@ def test_every_text_stands_out_from_its_ground_by_day_and_night(operator: Person
 
 def _addresses(bulk_change_id: int, iccid: str) -> list[str]:
     own = f"/changes/{bulk_change_id}"
-    return ["/", "/new", own, f"{own}/devices", f"/sims?iccid={iccid}", "/accounts", "/nowhere"]
+    return ["/", "/sign-in", "/new", own, f"{own}/devices", f"/sims?iccid={iccid}", "/accounts", "/nowhere"]
 
 
 _FAINT_TEXTS = """() => {

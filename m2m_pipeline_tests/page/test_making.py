@@ -1,5 +1,6 @@
 """A new bulk change, from the form to the row: nothing before the confirmation, and one thing after it."""
 
+import re
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -7,9 +8,10 @@ from dataclasses import replace
 import pytest
 
 from m2m_pipeline.simulator.scenarios import Rule
+from m2m_pipeline.web.page.making import pasted
 from m2m_pipeline_tests.page.visitors import Visitor, draft_of, visitor
 from m2m_pipeline_tests.web.door import Door
-from m2m_pipeline_tests.world import NEW, OLD, PROVIDER, TENANT, World
+from m2m_pipeline_tests.world import NEW, OLD, PROVIDER, TENANT, World, iccids
 
 
 @pytest.fixture
@@ -59,13 +61,33 @@ def test_only_recorded_is_started_by_its_button(operator: Visitor, world: World)
 
 def test_a_file_that_cannot_be_read_is_told_with_the_form_as_it_was(operator: Visitor, world: World) -> None:
     token = operator.token()
-    fields = {"form_token": token, "provider": PROVIDER, "rate_plan": OLD, "iccids": world.iccids[0]}
+    fields = {"form_token": token, "provider": PROVIDER, "rate_plan": OLD}
     file = {"file": ("sims.csv", "iccid\n1\n".encode("utf-16"), "text/csv")}
     answer = operator.client.post("/new", data=fields, files=file, headers={"Origin": operator.origin})
     assert answer.status_code == 400
     assert "is not UTF-8 (UTF-16)" in answer.text
     assert f"<option selected>{OLD}</option>" in answer.text
-    assert world.iccids[0] in answer.text
+    assert world.count("page_draft") == 0
+
+
+@pytest.mark.parametrize("header", ["", "ICCID\n", "SIM\n", "sim_number\r\n", "ICC-ID;"])
+@pytest.mark.parametrize("between", ["\n", "\r\n", " ", "\t", ", ", ";", "\n\n"])
+def test_pasted_iccids_are_rows_whatever_stands_between_and_above_them(header: str, between: str) -> None:
+    assert pasted(header + between.join(iccids(3))) == list(iccids(3))
+
+
+def test_what_was_pasted_and_is_no_iccid_is_told_as_it_was_written() -> None:
+    assert pasted("8988 2167 1697 0000 001\nSIM\n12") == ["8988 2167 1697 0000 001", "SIM", "12"]
+
+
+def test_a_file_beside_pasted_iccids_is_refused_for_its_rows_would_be_counted_on(
+    operator: Visitor, world: World
+) -> None:
+    fields = {"form_token": operator.token(), "provider": PROVIDER, "rate_plan": NEW, "iccids": world.iccids[0]}
+    file = {"file": ("sims.csv", f"iccid\n{world.iccids[1]}\n".encode(), "text/csv")}
+    answer = operator.client.post("/new", data=fields, files=file, headers={"Origin": operator.origin})
+    assert answer.status_code == 400
+    assert "sims.csv and 1 pasted ICCIDs came together. Empty the field, or choose no file." in answer.text
     assert world.count("page_draft") == 0
 
 
@@ -86,6 +108,15 @@ def test_progress_is_told_as_it_happens(operator: Visitor, world: World) -> None
         assert "event: end" in lines
 
 
+def test_the_first_tick_says_the_speed_that_the_page_was_loaded_with(operator: Visitor, world: World) -> None:
+    bulk_change_id = world.half_done(Rule(name="hang", calls=1, skip_calls=10_000))
+    world.sql("UPDATE m2m.bulk_change SET started_at = clock_timestamp() - interval '10 seconds'")
+    said = re.compile(r"\d(\.\d)? SIMs a second")
+    assert said.search(operator.get(f"/changes/{bulk_change_id}").text)
+    with operator.client.stream("GET", f"/changes/{bulk_change_id}/events") as events:
+        assert said.search(next(events.iter_lines()))
+
+
 def test_the_runs_in_dagster_are_a_click_away(operator: Visitor, world: World) -> None:
     done, _ = world.submit_and_run(world.iccids[:1])
     address = f"https://dagster.example.com/runs?q%5B0%5D=tag%3Am2m%2Fbulk_change%3D{done.id}"
@@ -104,5 +135,6 @@ def test_what_holds_an_account_up_is_told_on_every_page(operator: Visitor, world
     settings = replace(world.provider_settings(), writes_enabled=False)
     world.services.accounts.configure(TENANT, PROVIDER, settings, "test")
     draft = draft_of(operator, world.iccids[0])
-    for path in ("/", "/new", "/accounts", draft):
+    change = world.submit(world.iccids[1:2], process_changes=False).bulk_change_id
+    for path in ("/", "/new", "/accounts", draft, f"/changes/{change}"):
         assert "Changes are switched off for this account" in operator.get(path).text, path

@@ -1,5 +1,7 @@
 """What the page's server refuses, whatever a browser shows or hides."""
 
+import csv
+import io
 from collections.abc import Generator
 
 import pytest
@@ -11,7 +13,7 @@ from m2m_pipeline.web.page.route import PageRoute
 from m2m_pipeline.web.serving import serve
 from m2m_pipeline_tests.page.visitors import Visitor, draft_of, nobody, visitor
 from m2m_pipeline_tests.web.door import RIVAL, Door, open_door
-from m2m_pipeline_tests.world import World
+from m2m_pipeline_tests.world import TENANT, World
 
 SIGN_IN = "/sign-in/developer"
 
@@ -63,6 +65,33 @@ def test_a_viewer_is_refused_every_form_and_it_is_in_the_audit_log(door: Door, w
     assert world.sql("SELECT count(*) > 0 FROM m2m.audit_entry WHERE kind = 'PERMISSION_DENIED'") == [(True,)]
 
 
+@pytest.mark.parametrize("role", list(Role))
+def test_each_form_does_for_each_role_what_the_permissions_say(door: Door, world: World, role: Role) -> None:
+    """Generated from the routes; for another company's things, every role is refused."""
+    world.submit(process_changes=False)
+    forms = [path for path in page_routes("POST") if path not in {SIGN_IN, "/sign-out"}]
+    assert forms
+    with visitor(door.url, role, RIVAL) as rival:
+        for path in forms:
+            status = rival.post(path).status_code
+            may = role in {Role.OPERATOR, Role.ADMIN}
+            assert status == (403 if not may else 303 if path == "/new" else 404), (path, status)
+    assert world.sql("SELECT status FROM m2m.bulk_change") == [("NEW",)]
+
+
+def test_the_faulty_rows_of_a_draft_are_unarmed_and_nobody_elses(operator: Visitor, door: Door) -> None:
+    armed = ["=1+1", "+1", "-1", "@SUM(1)"]
+    address = f"{draft_of(operator, *armed)}/rejects.csv"
+    rows = list(csv.DictReader(io.StringIO(operator.get(address).text)))
+    assert [row["iccid"] for row in rows] == [f"'{one}" for one in armed]
+    for role, tenant in ((Role.ADMIN, RIVAL), (Role.OPERATOR, TENANT)):
+        with visitor(door.url, role, tenant) as other:
+            assert other.get(address).status_code == 404, tenant
+    for role in (Role.VIEWER, Role.AUDITOR):
+        with visitor(door.url, role) as other:
+            assert other.get(address).status_code == 403, role
+
+
 def test_another_companys_things_are_as_absent_ones(operator: Visitor, door: Door, world: World) -> None:
     own = world.submit(process_changes=False).bulk_change_id
     draft = draft_of(operator, world.iccids[0])
@@ -72,6 +101,7 @@ def test_another_companys_things_are_as_absent_ones(operator: Visitor, door: Doo
         absent = rival.get("/changes/999").text.replace("999", str(own))
         assert rival.get(f"/changes/{own}").text == absent
         assert rival.post(f"/changes/{own}/start").status_code == 404
+        assert rival.post(f"/changes/{own}/retry").status_code == 404
         assert rival.post(draft).status_code == 404
 
 
@@ -145,6 +175,31 @@ def test_an_unknown_address_is_a_page_for_people_and_a_document_for_programs(doo
     for path in ("/nowhere", "/api/v1/nowhere"):
         kind = client.get(path, headers={"Accept": "*/*"}).headers["Content-Type"]
         assert kind == "application/problem+json"
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_body_that_is_too_long_is_refused_with_a_page_to_a_person(world: World, announced: bool) -> None:
+    part = b'--b\r\nContent-Disposition: form-data; name="file"; filename="sims.csv"\r\n\r\n'
+    body = part + b"x" * 3_000_000
+    pieces = (body[start : start + 100_000] for start in range(0, len(body), 100_000))
+    head = {"Accept": "text/html", "Content-Type": "multipart/form-data; boundary=b"}
+    with open_door(world, dev_sign_in=True, max_body_bytes=100_000) as door, visitor(door.url) as operator:
+        head["Origin"] = operator.origin
+        answer = operator.client.post("/new", content=body if announced else pieces, headers=head)
+        assert answer.status_code == 413
+        assert answer.headers["Content-Type"].startswith("text/html")
+        assert "default-src 'none'; script-src 'self'" in answer.headers["Content-Security-Policy"]
+        assert "The body is too long" in answer.text
+        assert "At most 100000 bytes are read" in answer.text
+        program = operator.client.post("/api/v1/bulk-changes", content=body, headers=head)
+        assert program.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_form_that_cannot_be_read_is_no_fault_of_ours(operator: Visitor) -> None:
+    head = {"Content-Type": "multipart/form-data; boundary=b", "Origin": operator.origin}
+    answer = operator.client.post("/new", content=b"no form", headers=head)
+    assert answer.status_code == 400
+    assert "The form cannot be read" in answer.text
 
 
 def test_the_page_is_no_part_of_the_api_document(door: Door) -> None:

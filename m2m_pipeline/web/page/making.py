@@ -1,5 +1,6 @@
 """A new bulk change, step by step: account, SIMs and plan, a look at what would happen, and the confirmation."""
 
+import re
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -7,11 +8,12 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
+from m2m_pipeline.domain.iccid import ICCID_PATTERN
 from m2m_pipeline.domain.problems import Problem, RequestRejectedError
-from m2m_pipeline.domain.reasons import REASONS
+from m2m_pipeline.domain.reasons import REASONS, ReasonCode
 from m2m_pipeline.domain.request import BulkChangeRequest, InvalidRows, parse_request
 from m2m_pipeline.services.forecast import seconds_for
-from m2m_pipeline.services.tables import parse_table
+from m2m_pipeline.services.tables import is_header, parse_table
 from m2m_pipeline.web.identity import front_door
 from m2m_pipeline.web.page.accounts import notices
 from m2m_pipeline.web.page.changes import csv_file
@@ -123,14 +125,28 @@ def _request(texts: dict[str, str], name: str, content: bytes) -> BulkChangeRequ
         RequestRejectedError: the file or a field cannot be read, with every reason.
 
     """
-    pasted = [line.strip() for line in texts.get("iccids", "").replace(",", "\n").replace(";", "\n").splitlines()]
-    devices = [line for line in pasted if line]
-    if devices and devices[0].casefold() == "iccid":
-        del devices[0]
+    devices = pasted(texts.get("iccids", ""))
+    if name and devices:
+        message = f"{name} and {len(devices)} pasted ICCIDs came together. Empty the field, or choose no file."
+        raise RequestRejectedError([Problem(ReasonCode.FIELD_INVALID, message, "iccids")])
     if name:
-        devices = [*devices, *(row["iccid"] for row in parse_table(name, content, ["iccid"]))]
+        devices = [row["iccid"] for row in parse_table(name, content, ["iccid"])]
     given = {field: texts[field].strip() for field in _FIELDS if texts.get(field, "").strip()}
     return parse_request({**given, "devices": devices})
+
+
+def pasted(text: str) -> list[str]:
+    """The rows of a text: at every line, comma, semicolon and tab, and between whole ICCIDs; without its header."""
+    cells = [cell.strip() for cell in re.split(r"[\n\r,;\t]", text) if cell.strip()]
+    if cells and is_header(cells[0], "iccid"):
+        del cells[0]
+    # One ICCID in groups of digits stays one row: it is told as it was written.
+    split = [(cell, cell.split()) for cell in cells]
+    return [
+        part
+        for cell, parts in split
+        for part in (parts if any(ICCID_PATTERN.fullmatch(one) for one in parts) else [cell])
+    ]
 
 
 def _value(asked: BulkChangeRequest, problem: Problem) -> str:

@@ -16,7 +16,7 @@ from m2m_pipeline.web.faults import NAMED
 from m2m_pipeline.web.models import BASE
 from m2m_pipeline.web.page.rendering import HEADERS, render
 from m2m_pipeline.web.page.visiting import SignInNeededError
-from m2m_pipeline.web.problems import KINDS, ProblemError
+from m2m_pipeline.web.problems import KINDS, ProblemError, problem_response
 
 SEE_OTHER = 303
 _NAMED: dict[type[Exception], str] = {**NAMED, DraftUnknownError: "not-found"}
@@ -60,19 +60,37 @@ def answer_strays(app: FastAPI) -> None:
     answer: Any = app.exception_handlers[HTTPException]
 
     async def stray(request: Request, error: Exception) -> Response:
-        wants_page = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(BASE)
-        if not wants_page:
+        if not _wants_page(request):
             return answer(request, error)
-        response = fault_page(request, ProblemError("not-found", "This address leads nowhere."))
-        response.headers.update(HEADERS)
-        return response
+        return _fault_page_of_its_own(request, ProblemError("not-found", "This address leads nowhere."))
 
     app.add_exception_handler(HTTPException, stray)
+
+
+def refusal(request: Request, error: ProblemError) -> Response:
+    """What no route gets to see is refused: with a page for a person at a browser, else with a problem document."""
+    if not _wants_page(request):
+        return problem_response(error.slug, error.detail, headers=error.headers)
+    response = _fault_page_of_its_own(request, error)
+    response.headers.update(error.headers)
+    return response
 
 
 def to(address: str) -> Response:
     """Go on at another address."""
     return RedirectResponse(address, SEE_OTHER)
+
+
+def _wants_page(request: Request) -> bool:
+    """Whether a browser asks, for something beside the API."""
+    return "text/html" in request.headers.get("accept", "") and not request.url.path.startswith(BASE)
+
+
+def _fault_page_of_its_own(request: Request, error: ProblemError) -> Response:
+    """A fault page outside the page's routes, with their headers."""
+    response = fault_page(request, error)
+    response.headers.update(HEADERS)
+    return response
 
 
 def _told(error: Exception) -> tuple[str, str]:

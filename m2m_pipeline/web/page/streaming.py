@@ -15,14 +15,14 @@ from m2m_pipeline.domain.status import UNDER_WAY
 from m2m_pipeline.services.browsing import Progress
 from m2m_pipeline.services.catalogue import Offer
 from m2m_pipeline.web.identity import front_door
-from m2m_pipeline.web.page.progress import sent, view
+from m2m_pipeline.web.page.progress import observed_since, sent, view
 from m2m_pipeline.web.page.visiting import Visitor
 from m2m_pipeline.web.streams import LOOK_SECONDS
 
 ACCOUNT_EVERY = 5
 """Ticks after which the account and the session are looked at again."""
 WINDOW_SECONDS = 20.0
-"""Over which the speed is measured."""
+"""Over which the speed is measured; until it has been watched for so long, since the start."""
 LASTS_SECONDS = 600.0
 """Then the browser opens the stream anew, by itself."""
 
@@ -72,9 +72,12 @@ async def _events(request: Request, known: Visitor, bulk_change_id: int, provide
 
 
 def _speed(seen: deque[tuple[float, int]], progress: Progress) -> float | None:
-    """Devices/s over the last while; None before there is something to measure."""
-    seen.append((time.monotonic(), sent(progress.counts)))
-    while seen[-1][0] - seen[0][0] > WINDOW_SECONDS:
+    """Devices/s over the last while; None before there is something to measure, or where nothing moved."""
+    now = time.monotonic()
+    seen.append((now, sent(progress.counts)))
+    while len(seen) > 1 and now - seen[1][0] >= WINDOW_SECONDS:
         seen.popleft()
-    seconds, devices = seen[-1][0] - seen[0][0], seen[-1][1] - seen[0][1]
-    return devices / seconds if seconds > 0 and devices else None
+    seconds, devices = now - seen[0][0], seen[-1][1] - seen[0][1]
+    if seconds < WINDOW_SECONDS:  # what the page said when it was loaded goes on, instead of nothing
+        return observed_since(progress.started_at, progress.counts)
+    return devices / seconds or None

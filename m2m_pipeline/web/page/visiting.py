@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
 from starlette.datastructures import FormData
-from starlette.formparsers import MultiPartException
+from starlette.exceptions import HTTPException
 
 from m2m_pipeline.bootstrap import Desk
 from m2m_pipeline.domain.audit import AuditKind
@@ -123,7 +123,7 @@ async def foreign_form(request: Request) -> AsyncGenerator[FormData]:
     try:
         async with request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=limit) as form:
             yield form
-    except (MultiPartException, UnicodeDecodeError) as error:
+    except (HTTPException, UnicodeDecodeError) as error:
         raise ProblemError("invalid-request", f"The form cannot be read: {type(error).__name__}.") from None
 
 
