@@ -16,7 +16,7 @@ from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied, writes_denied
-from m2m_pipeline.services.execution.claiming import claim, why_not
+from m2m_pipeline.services.execution.claiming import claim, unknown, why_nothing_to_do
 from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.sessions import Sessions
 from m2m_pipeline.services.reporting import ResultDocument, fold
@@ -43,10 +43,16 @@ class Execution:
         """Take or renew the lease of a bulk change.
 
         Raises:
-            NotClaimableError: it has ended, another run works on it, or it does not exist; the message says which.
+            NothingToDoError: it has ended, or another run works on it; the message says which.
+            NotClaimableError: it is not there to be worked on for another reason, which the message says.
 
         """
         return claim(self._database, bulk_change_id, owner, self._sessions.lease_seconds)
+
+    def why_nothing_to_do(self, bulk_change_id: int, owner: str) -> str | None:
+        """Why a run has nothing to do, where that is sure: it has ended, or another run works on it. Takes nothing."""
+        with self._database.begin() as tx:
+            return why_nothing_to_do(tx, bulk_change_id, owner)
 
     def validate_request(self, bulk_change_id: int, owner: str) -> None:
         """Examine the recorded request again: the world has moved since it came in.
@@ -54,7 +60,7 @@ class Execution:
         Where an earlier attempt has sent devices, a request that no longer holds stops, and they are brought to an end.
 
         Raises:
-            NotClaimableError: there is nothing for this run to do.
+            NotClaimableError: there is nothing for this run to do; the message says why.
             RequestRejectedError: the request no longer holds; the bulk change has ended as REJECTED.
 
         """
@@ -193,7 +199,7 @@ class Execution:
         with self._database.begin() as tx:
             change = bulk_changes.find(tx, bulk_change_id)
             if change is None:
-                raise NotClaimableError(why_not(None, bulk_change_id))
+                raise NotClaimableError(unknown(bulk_change_id))
             return fold(tx, change)
 
 
