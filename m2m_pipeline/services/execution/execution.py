@@ -11,7 +11,7 @@ from m2m_pipeline.domain.accounts import ServiceProvider, VerifyMode
 from m2m_pipeline.domain.attempt import Attempt, NotClaimableError
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.change import Batch, BulkChange, Target
-from m2m_pipeline.domain.problems import RequestRejectedError
+from m2m_pipeline.domain.problems import Problem, RequestRejectedError
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
@@ -65,15 +65,23 @@ class Execution:
 
         """
         attempt = self.claim(bulk_change_id, owner)
+        problems, begun = self._examine(attempt)
+        if problems and not begun:
+            finish.finish(self._database, attempt, rejected=True)
+            raise RequestRejectedError(problems)
+
+    @retrying_transient
+    def _examine(self, attempt: Attempt) -> tuple[Sequence[Problem], bool]:
+        """What stands against the request now, which is stopped by it; and whether devices were sent before."""
+        change, provider = _load(self._database, attempt)
         with self._database.fenced(attempt) as tx:
-            change, provider = _load(self._database, attempt)
             audit.write(
                 tx,
                 AuditKind.ATTEMPT_STARTED,
                 tenant_id=attempt.tenant_id,
-                actor=f"run {owner}",
+                actor=f"run {attempt.owner}",
                 outcome="STARTED",
-                bulk_change_id=bulk_change_id,
+                bulk_change_id=attempt.bulk_change_id,
             )
             day = max(change.effective_date, datetime.now(UTC).date()) if change.effective_date else None
             target = Target(change.rate_plan, change.communication_plan, day)
@@ -81,11 +89,8 @@ class Execution:
             if problems:
                 message = " ".join(problem.message for problem in problems)
                 bulk_changes.stop(tx, attempt, problems[0].code, message)
-                details.fill_details(tx, bulk_change_id)
-            begun = device_changes.any_sent(tx, bulk_change_id)
-        if problems and not begun:
-            finish.finish(self._database, attempt, rejected=True)
-            raise RequestRejectedError(problems)
+                details.fill_details(tx, attempt.bulk_change_id)
+            return problems, device_changes.any_sent(tx, attempt.bulk_change_id)
 
     @retrying_transient
     def build_change_details(self, bulk_change_id: int, owner: str) -> dict[DeviceStatus, int]:
@@ -112,15 +117,20 @@ class Execution:
         denied = writes_denied(provider) or run(self._sessions.probe(attempt, provider))
         if denied is None:
             return
-        with self._database.fenced(attempt) as tx:
-            if denied.reason not in _AWAY:
-                audit.write_kept_out(tx, attempt, denied.reason, denied.message)
-            bulk_changes.stop(tx, attempt, denied.reason, denied.message)
+        self._stop(attempt, denied)
         # What an earlier attempt has changed and confirmed is AMOP's to know, whatever the carrier says now.
         amop.update_amop(self._database, attempt, None, unverified=False)
         finish.finish(self._database, attempt)
         raise AccessDeniedError(str(denied))
 
+    @retrying_transient
+    def _stop(self, attempt: Attempt, denied: Denied) -> None:
+        with self._database.fenced(attempt) as tx:
+            if denied.reason not in _AWAY:
+                audit.write_kept_out(tx, attempt, denied.reason, denied.message)
+            bulk_changes.stop(tx, attempt, denied.reason, denied.message)
+
+    @retrying_transient
     def plan_batches(self, bulk_change_id: int, owner: str) -> Sequence[Batch]:
         """Cut the devices that are still open into batches, in row order."""
         attempt = self.claim(bulk_change_id, owner)
@@ -203,6 +213,7 @@ class Execution:
             return fold(tx, change)
 
 
+@retrying_transient
 def _load(database: Database, attempt: Attempt) -> tuple[BulkChange, ServiceProvider]:
     with database.begin() as tx:
         change = bulk_changes.find(tx, attempt.bulk_change_id)
