@@ -93,6 +93,7 @@ class CarrierHttp:
         max_body_bytes: int = MAX_BODY_BYTES,
     ) -> None:
         self.clock_ahead = timedelta(0)  # the host's clock to ours, as its last answer told; up to 1 s too little
+        self.call_seconds = timeouts.total
         self._base_url = base_url
         self._timeouts = timeouts
         self._max_body_bytes = max_body_bytes

@@ -24,7 +24,11 @@ class LeaseLostError(Exception):
 
 
 class NotClaimableError(Exception):
-    """The bulk change is not there to be worked on: it has ended, is owned by another run, or does not exist."""
+    """The bulk change is not there to be worked on by this run; the message says why."""
+
+
+class NothingToDoError(NotClaimableError):
+    """It has ended, or another run works on it: whatever this run was to do is done, or is that one's to do."""
 
 
 class OpenDevicesError(Exception):

@@ -96,6 +96,11 @@ class Carrier(Protocol):
         """The carrier's clock to ours, as far as its answers have told; zero where it is not known."""
         ...
 
+    @property
+    def call_seconds(self) -> float:
+        """How long one call may last: no answer is waited for any longer."""
+        ...
+
     async def check_access(self) -> ReadFailure | None:
         """Whether the account lets us in: None if it does. The cheapest authenticated call there is."""
         ...

@@ -7,8 +7,14 @@ import dagster as dg
 from dagster._core.errors import DagsterInvalidPropertyError
 from structlog.contextvars import bound_contextvars
 
-from m2m_pipeline.domain.attempt import LeaseLostError, NotClaimableError, OpenDevicesError
+from m2m_pipeline.domain.attempt import (
+    LeaseLostError,
+    NotClaimableError,
+    NothingToDoError,
+    OpenDevicesError,
+)
 from m2m_pipeline.domain.problems import RequestRejectedError
+from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.checks import show_end
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.services.execution.execution import AccessDeniedError, Execution
@@ -19,8 +25,13 @@ _FINAL = (AccessDeniedError, LeaseLostError, NotClaimableError, OpenDevicesError
 
 
 @contextmanager
-def attempt(context: dg.OpExecutionContext, platform: Platform) -> Generator[Execution]:
+def attempt(
+    context: dg.OpExecutionContext, platform: Platform, quiet: type[NotClaimableError] = NothingToDoError
+) -> Generator[Execution]:
     """One step of an attempt: an error that the domain names becomes a failure that no retry repeats.
+
+    Where the claim finds nothing to do (`quiet`), the log says why, the rest of the body is passed over, and the run
+    goes on: at whatever step it began, a run over an ended or another's bulk change does nothing and succeeds.
 
     A step that fails or is terminated gives the lease back: whoever re-executes the run need not wait for its end.
     """
@@ -31,6 +42,9 @@ def attempt(context: dg.OpExecutionContext, platform: Platform) -> Generator[Exe
     except BaseException as error:
         with suppress(DatabaseUnavailableError):  # then the lease runs out by itself
             execution.release(context.run_id)
+        if isinstance(error, quiet):
+            context.log.info(redacted(str(error)))
+            return
         if isinstance(error, _FINAL):
             raise dg.Failure(description=str(error), allow_retries=False) from error
         raise
@@ -48,11 +62,14 @@ def _bulk_change(context: dg.OpExecutionContext) -> dict[str, str]:
 
 @contextmanager
 def ending_in_the_catalog(
-    context: dg.OpExecutionContext, platform: Platform, bulk_change_id: int
+    context: dg.OpExecutionContext,
+    platform: Platform,
+    bulk_change_id: int,
+    quiet: type[NotClaimableError] = NothingToDoError,
 ) -> Generator[Execution]:
     """A step with which a bulk change may end before any device was touched: the catalog shows that end too."""
     try:
-        with attempt(context, platform) as execution:
+        with attempt(context, platform, quiet) as execution:
             yield execution
     except dg.Failure as failure:
         if isinstance(failure.__cause__, AccessDeniedError | RequestRejectedError):

@@ -1,4 +1,7 @@
-"""The steps of the run. Each is a sentence: ids in, one service call, ids out; the truth is in the rows."""
+"""The steps of the run. Each is a sentence: ids in, one service call, ids out; the truth is in the rows.
+
+What `attempt` passes over, because the bulk change has ended or is another run's, is handed on as it came.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -38,14 +41,11 @@ def validate_request(
     context: dg.OpExecutionContext, config: BulkChangeRun, platform: Platform
 ) -> Iterator[dg.Output[int]]:
     """Take the lease and examine the request again; where there is nothing for this run to do, the rest is skipped."""
-    try:
-        with ending_in_the_catalog(context, platform, config.bulk_change_id) as execution:
-            execution.validate_request(config.bulk_change_id, context.run_id)
-    except dg.Failure as failure:
-        if not isinstance(failure.__cause__, NotClaimableError):
-            raise
-        context.log.info(redacted(str(failure.description)))
-    else:
+    taken = False
+    with ending_in_the_catalog(context, platform, config.bulk_change_id, quiet=NotClaimableError) as execution:
+        execution.validate_request(config.bulk_change_id, context.run_id)
+        taken = True
+    if taken:
         yield dg.Output(config.bulk_change_id)
 
 
@@ -54,7 +54,7 @@ def build_change_details(context: dg.OpExecutionContext, platform: Platform, bul
     """Write down each device's plan before anything is sent; end the devices that need no call."""
     with attempt(context, platform) as execution:
         counts = execution.build_change_details(bulk_change_id, context.run_id)
-    context.add_output_metadata({status.lower(): count for status, count in counts.items()})
+        context.add_output_metadata({status.lower(): count for status, count in counts.items()})
     return bulk_change_id
 
 
@@ -71,6 +71,7 @@ def plan_batches(
     context: dg.OpExecutionContext, platform: Platform, bulk_change_id: int
 ) -> Iterator[dg.DynamicOutput[Batch]]:
     """Cut the devices that are still open into batches: one mapped step each."""
+    batches: Sequence[Batch] = ()
     with attempt(context, platform) as execution:
         batches = execution.plan_batches(bulk_change_id, context.run_id)
     for batch in batches:
@@ -98,6 +99,7 @@ def write_audit(context: dg.OpExecutionContext, platform: Platform, batch: Batch
     """Write the audit entry of every device of the batch that has ended."""
     with attempt(context, platform) as execution:
         return execution.write_audit(batch, context.run_id)
+    return 0  # `attempt` has passed over it
 
 
 @dg.op
@@ -107,5 +109,7 @@ def finalize_bulk_change(
     """End the bulk change with the truth of its rows; what the steps returned is only shown, never counted on."""
     with attempt(context, platform) as execution:
         document = execution.finalize(bulk_change_id, context.run_id)
-    show_end(context, platform, document)
-    context.log.info("%s; %d audit entries from %d batches.", redacted(headline(document)), sum(audited), len(audited))
+        show_end(context, platform, document)
+        context.log.info(
+            "%s; %d audit entries from %d batches.", redacted(headline(document)), sum(audited), len(audited)
+        )

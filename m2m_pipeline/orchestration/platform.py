@@ -1,5 +1,7 @@
 """The services, as a Dagster resource: built once for each process that runs steps or evaluates sensors."""
 
+from contextlib import suppress
+
 import dagster as dg
 from pydantic import PrivateAttr
 
@@ -7,6 +9,7 @@ from m2m_pipeline.bootstrap import Application, build
 from m2m_pipeline.logs import configure
 from m2m_pipeline.orchestration.event_log import keep_connection
 from m2m_pipeline.settings import load_settings
+from m2m_pipeline.storage.database import DatabaseUnavailableError
 
 
 class Platform(dg.ConfigurableResource["Platform"]):
@@ -29,8 +32,17 @@ class Platform(dg.ConfigurableResource["Platform"]):
             keep_connection(context.instance)
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Give back the lease and the connections.
+
+        A run that is terminated between two steps holds its lease still: Dagster enters no step any more.
+        """
+        if context.run and self._application:
+            with suppress(DatabaseUnavailableError):  # then the lease runs out by itself
+                self._application.execution.release(context.run.run_id)
+        self.close()
+
+    def close(self) -> None:
         """Give the connections back."""
-        del context
         if self._application is not None:
             self._application.close()
             self._application = None

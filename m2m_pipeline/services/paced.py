@@ -83,6 +83,11 @@ class PacedCarrier:
         """The carrier's clock to ours, as far as its answers have told."""
         return self._carrier.clock_ahead
 
+    @property
+    def call_seconds(self) -> float:
+        """How long one call may last."""
+        return self._carrier.call_seconds
+
     async def change_plan(self, change: PlanChange, permit: Permit) -> ChangeOutcome:
         """One change call, whose permit's moment has come. Never repeated here."""
         return await self._call(lambda: self._carrier.change_plan(change), permit, change=True)

@@ -41,7 +41,8 @@ class Standing:
 def claim(connection: Connection, bulk_change_id: int, owner: str, lease_seconds: float) -> Attempt | None:
     """Take the lease for the run `owner`, or renew it where this run holds it already; None where another does.
 
-    None as well where the bulk change has to wait for an earlier one.
+    None as well where the bulk change has to wait for an earlier one, or where the attempt that is queued is the one
+    after this run's own, which was given up: a run that wakes up late is taken for ended, and must not go on.
 
     The token grows whenever the owner changes. All times are the database's.
     """
@@ -54,8 +55,10 @@ def claim(connection: Connection, bulk_change_id: int, owner: str, lease_seconds
                 clock_timestamp() + make_interval(secs => :seconds), started_at = coalesce(started_at,
                 clock_timestamp()), work_counted_at = CASE WHEN status = 'PROCESSING' AND lease_owner = :owner
                 THEN work_counted_at ELSE clock_timestamp() END
-            WHERE id = :id AND ((status = 'QUEUED' AND NOT {HAS_TO_WAIT}) OR (status = 'PROCESSING' AND
-                (lease_owner = :owner OR lease_owner IS NULL OR lease_expires_at < clock_timestamp())))
+            WHERE id = :id AND (
+                (status = 'QUEUED' AND lease_owner IS DISTINCT FROM :owner AND NOT {HAS_TO_WAIT})
+                OR (status = 'PROCESSING' AND
+                    (lease_owner = :owner OR lease_owner IS NULL OR lease_expires_at < clock_timestamp())))
             RETURNING tenant_id, lease_token
             """
         ),
@@ -122,11 +125,25 @@ def release(connection: Connection, owner: str) -> None:
             f"""
             UPDATE m2m.bulk_change
             SET lease_owner = NULL, lease_expires_at = NULL, {COUNT_WORK}
-            WHERE lease_owner = :owner
+            WHERE lease_owner = :owner AND status <> 'QUEUED'
             """
         ),
         {"owner": owner},
     )
+
+
+def find_holder(connection: Connection, bulk_change_id: int, owner: str) -> str | None:
+    """Which run other than `owner` works on a bulk change now; None where none does."""
+    return connection.execute(
+        text(
+            """
+            SELECT lease_owner FROM m2m.bulk_change
+            WHERE id = :id AND status = 'PROCESSING' AND lease_owner <> :owner
+                AND lease_expires_at >= clock_timestamp()
+            """
+        ),
+        {"id": bulk_change_id, "owner": owner},
+    ).scalar_one_or_none()
 
 
 # An attempt bore fruit where it brought a device to its end.
@@ -168,14 +185,17 @@ def _lock(connection: Connection, condition: str, values: dict[str, int]) -> Str
 
 
 def queue_next_attempt(connection: Connection, stranded: Stranded) -> bool:
-    """Queue the attempt after a stranded one, at its old place; whoever held the lease before writes nothing more."""
+    """Queue the attempt after a stranded one, at its old place; whoever held the lease before writes nothing more.
+
+    Its name stays with the row, so that it does not take the bulk change again.
+    """
     return (
         connection.execute(
             text(
                 """
                 UPDATE m2m.bulk_change
                 SET status = 'QUEUED', attempt = attempt + 1, attempt_queued_at = clock_timestamp(),
-                    fruitless_attempts = :fruitless, lease_owner = NULL, lease_expires_at = NULL
+                    fruitless_attempts = :fruitless, lease_token = lease_token + 1, lease_expires_at = NULL
                 WHERE id = :id AND attempt = :attempt AND (status = 'QUEUED' OR (status = 'PROCESSING' AND
                     (lease_owner IS NULL OR lease_expires_at < clock_timestamp())))
                 """

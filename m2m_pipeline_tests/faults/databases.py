@@ -19,6 +19,7 @@ ANSWER_MS = (40, 80)
 BACK_SECONDS = 30.0
 """Within this time of the database being back, the run is at work again or has ended."""
 
+FAILOVER_SECONDS = 8.0
 CANCELED_STATEMENTS = 3
 _APPLICATION = "m2m_pipeline"
 
@@ -31,6 +32,18 @@ def crash_database(field: Field, server: EmbeddedPostgres, seed: int) -> Verdict
         server.start()
 
     return _interrupted(field, "database crash", seed, fail)
+
+
+def stay_away(field: Field, server: EmbeddedPostgres, seed: int) -> Verdict:
+    """The server is away as in a failover, and refuses every connection at once; the attempt goes on by itself."""
+
+    def fail() -> None:
+        server.stop("immediate")
+        back_at = time.monotonic() + FAILOVER_SECONDS
+        eventually(lambda: time.monotonic() >= back_at or None, "the time of a failover")
+        server.start()
+
+    return _interrupted(field, "failover", seed, fail, attempts=1)
 
 
 def refuse_connections(field: Field, server: EmbeddedPostgres, role: str, seed: int) -> Verdict:
@@ -98,7 +111,7 @@ def under_restricted_role(field: Field, role: str) -> Generator[None]:
         field.sql(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
-def _interrupted(field: Field, name: str, seed: int, fail: Callable[[], None]) -> Verdict:
+def _interrupted(field: Field, name: str, seed: int, fail: Callable[[], None], attempts: int | None = None) -> Verdict:
     """An attempt under which the database fails in the middle; is it at work again in time, and is all well?"""
     draw = random.Random(f"{seed} {name}")  # noqa: S311 - reproducible, not secret
     field.control.set_latency(*ANSWER_MS)
@@ -112,6 +125,8 @@ def _interrupted(field: Field, name: str, seed: int, fail: Callable[[], None]) -
     after = time.monotonic() - back_at
     field.heal(change)
     broken = [] if worker.end() == "done" or change.attempt > 1 else ["the run ended and nobody took it up"]
+    if attempts and change.attempt > attempts:
+        broken.append(f"it took {change.attempt} attempts")
     return judge(f"{name} (at work after {after:.1f} s)", field.evidence(change), 1, *broken)
 
 

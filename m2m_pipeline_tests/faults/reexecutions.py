@@ -82,6 +82,15 @@ class Interrupted:
         if document.status != "PROCESSING":
             yield f"it is {document.status} with {document.total - document.settled} open devices"
 
+    def does_nothing(self, run_id: str) -> Iterator[str]:
+        """Wait for the end of a run over the change, which has ended: it says so, and calls nobody."""
+        calls = len(self.site.evidence(self.id, self.account).calls)
+        yield from self.ends(run_id, _SUCCESS)
+        if "has ended as PROCESSED: nothing to do" not in (told := self.site.told(run_id)):
+            yield f"nobody says that there is nothing to do: {told}"
+        if len(self.site.evidence(self.id, self.account).calls) != calls:
+            yield "it called the carrier for a change that has ended"
+
     def _nobody_holds_it(self) -> bool:
         ((free,),) = self.site.sql(
             "SELECT lease_owner IS NULL OR lease_expires_at < clock_timestamp() FROM m2m.bulk_change WHERE id = %s",
@@ -130,6 +139,7 @@ def _from_failure(one: Interrupted) -> Iterator[str]:
         yield f"nobody says what to do: {told}"
     yield from one.is_open()
     yield from one.ends(one.site.reexecute(one.run_id, "ALL_STEPS"), _SUCCESS)
+    yield from one.does_nothing(one.site.reexecute(one.run_id, "FROM_FAILURE"))
 
 
 def _selected_steps(one: Interrupted) -> Iterator[str]:
@@ -144,6 +154,7 @@ def _selected_steps(one: Interrupted) -> Iterator[str]:
     yield from one.ends(buttons.reexecute_steps(one.site, one.run_id, ["finalize_bulk_change"]), _FAILURE)
     yield from one.is_open()
     yield from one.ends(one.site.reexecute(one.run_id, "ALL_STEPS"), _SUCCESS)
+    yield from one.does_nothing(buttons.reexecute_steps(one.site, one.run_id, steps))
 
 
 def _launchpad(one: Interrupted) -> Iterator[str]:

@@ -31,12 +31,18 @@ def ground(carrier_url: str, tmp_path_factory: pytest.TempPathFactory) -> Genera
         upgrade(server.url("m2m"))
         control = stack.enter_context(SimulatorControl(carrier_url))
         yield Ground(
-            stack.enter_context(playing_field(control, carrier_url, server.url("m2m"), 4, databases.DEVICES)), server
+            stack.enter_context(playing_field(control, carrier_url, server.url("m2m"), 5, databases.DEVICES)), server
         )
 
 
 def test_a_run_survives_a_crash_of_the_database(ground: Ground) -> None:
     verdict = databases.crash_database(ground.field, ground.server, seed=1)
+
+    assert verdict.holds, verdict
+
+
+def test_a_run_goes_on_after_a_failover_as_the_same_attempt(ground: Ground) -> None:
+    verdict = databases.stay_away(ground.field, ground.server, seed=1)
 
     assert verdict.holds, verdict
 

@@ -66,7 +66,7 @@ def test_what_was_called_too_often_in_one_of_its_attempts_is_found(world: World)
     world.run(document.id, "run-2")
 
     (verdict,) = world.services.checks.of_everything([Check.BUDGET_KEPT])
-    assert [row for row, _ in verdict.broken] == [f"bulk change {document.id}"]
+    assert [breach.row for breach in verdict.broken] == [f"bulk change {document.id}"]
 
 
 def test_what_reconciliation_settles_is_told_in_full_again(world: World, instance: dg.DagsterInstance) -> None:

@@ -74,7 +74,7 @@ def test_an_end_that_is_told_anew_stays_where_it_was_for_limits_statistics_and_s
     assert after.settled_at - before.finished_at > timedelta(days=1)
     assert before.work_seconds < after.work_seconds < before.work_seconds + 60
     (unknown,) = world.services.checks.of_everything([Check.NOTHING_UNKNOWN])
-    assert [row for row, _ in unknown.broken] == [f"bulk change {bulk_change_id}"]
+    assert [breach.row for breach in unknown.broken] == [f"bulk change {bulk_change_id}"]
     days = [world.services.statistics.day(moment.date()) for moment in (before.finished_at, after.settled_at)]
     assert [int(day.changes["changes"].sum()) for day in days] == [1, 0]
     assert [sum(calls for _, _, calls, _ in day.calls) for day in days] == [document.carrier_calls, 0]

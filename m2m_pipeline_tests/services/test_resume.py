@@ -5,7 +5,7 @@ import pytest
 from m2m_pipeline.carriers.http import Timeouts
 from m2m_pipeline.carriers.jasper.adapter import JasperCarrier
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider
-from m2m_pipeline.domain.attempt import LeaseLostError, NotClaimableError
+from m2m_pipeline.domain.attempt import LeaseLostError, NothingToDoError
 from m2m_pipeline.domain.carrier import Carrier, PlanChange
 from m2m_pipeline.domain.outcome import ChangeOutcome
 from m2m_pipeline.domain.problems import RequestRejectedError
@@ -138,7 +138,7 @@ def test_another_run_may_not_work_on_a_bulk_change_that_is_worked_on(world: Worl
     first, *_ = world.prepare(bulk_change_id)
     calls = len(world.control.calls())
 
-    with pytest.raises(NotClaimableError, match="not this run's"):
+    with pytest.raises(NothingToDoError, match=f"is being worked on by run {OWNER}"):
         world.services.execution.change_devices(first, SECOND)
     assert len(world.control.calls()) == calls
 

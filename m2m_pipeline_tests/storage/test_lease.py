@@ -125,6 +125,29 @@ def test_nobody_takes_the_lease_while_its_owner_writes(stock: Stock) -> None:
     assert stock.statuses(bulk_change_id) == ["SENDING"] * 3
 
 
+def test_a_run_whose_attempt_was_given_up_neither_writes_nor_takes_the_next_attempt(stock: Stock) -> None:
+    bulk_change_id = stock.record()
+    old = stock.claim(bulk_change_id, "run-1")
+    assert old is not None
+    stock.expire(bulk_change_id)
+    with stock.database.begin() as tx:
+        stranded = leases.lock_stranded(tx, 0)
+        assert stranded is not None
+        assert leases.queue_next_attempt(tx, stranded)
+
+    assert stock.claim(bulk_change_id, "run-1") is None
+    with pytest.raises(LeaseLostError), stock.database.fenced(old):
+        pass
+    with stock.database.begin() as tx:
+        assert not leases.renew(tx, old, 60)
+        leases.release(tx, "run-1")
+    assert stock.claim(bulk_change_id, "run-1") is None
+    new = stock.claim(bulk_change_id, "run-2")
+    assert new is not None
+    assert new.token > old.token
+    assert stock.claim(bulk_change_id, "run-1") is None
+
+
 def test_an_ended_bulk_change_has_no_owner(stock: Stock) -> None:
     bulk_change_id = stock.record()
     attempt = stock.claim(bulk_change_id)

@@ -1,5 +1,6 @@
 """What one client may ask: each limit has its own clear error, and nothing is half-written."""
 
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 
 from m2m_pipeline.domain.permissions import Role
 from m2m_pipeline.local.postgres import EmbeddedPostgres
+from m2m_pipeline.storage.database import CONNECT_TIMEOUT_SECONDS
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.web.door import Door, open_door
 from m2m_pipeline_tests.world import NEW, PROVIDER, Options, World
@@ -121,7 +123,9 @@ def test_without_the_database_it_is_503_and_when_to_come_back(world: World, post
         _say(admin, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
         _say(admin, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
         try:
+            asked_at = time.monotonic()
             answer = door.as_().post(CHANGES, json=door.request())
+            assert time.monotonic() - asked_at < CONNECT_TIMEOUT_SECONDS, "a person waits, so nothing is tried again"
             assert problem(answer) == (503, "database-unavailable")
             assert answer.headers["retry-after"] == "5"
             assert door.with_token(None).get("/readyz").status_code == 503

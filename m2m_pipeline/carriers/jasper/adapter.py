@@ -69,6 +69,11 @@ class JasperCarrier:
         """The clock of the pod's gateway to ours."""
         return self._http.clock_ahead
 
+    @property
+    def call_seconds(self) -> float:
+        """The limit of a whole call."""
+        return self._http.call_seconds
+
     async def check_access(self) -> ReadFailure | None:
         """Ask the echo function. Jasper has no login: the credential goes with every call."""
         echo = await self._read(f"{API_PATH}/echo/m2m-pipeline", {}, Envelope)

@@ -1,35 +1,51 @@
 """Taking a bulk change: one run at a time works on it."""
 
-from m2m_pipeline.domain.attempt import Attempt, NotClaimableError
-from m2m_pipeline.domain.change import BulkChange
+from sqlalchemy import Connection
+
+from m2m_pipeline.domain.attempt import Attempt, NotClaimableError, NothingToDoError
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, BulkChangeStatus
 from m2m_pipeline.storage import bulk_changes, leases, overlaps
-from m2m_pipeline.storage.database import Database
+from m2m_pipeline.storage.database import Database, retrying_transient
 
 
+@retrying_transient
 def claim(database: Database, bulk_change_id: int, owner: str, lease_seconds: float) -> Attempt:
     """Take or renew the lease of a bulk change.
 
     Raises:
-        NotClaimableError: it has ended, another run works on it, it has to wait for an earlier bulk change, or it does
-            not exist; the message says which.
+        NothingToDoError: it has ended, or another run works on it; the message says which.
+        NotClaimableError: it has to wait for an earlier bulk change, was taken from this run, or does not exist.
 
     """
     with database.begin() as tx:
-        before = bulk_changes.find(tx, bulk_change_id)
         attempt = leases.claim(tx, bulk_change_id, owner, lease_seconds)
         if attempt is None:
-            earlier = overlaps.waits_for(tx, bulk_change_id)
-            raise NotClaimableError(why_not(before, bulk_change_id, earlier))
+            if over := why_nothing_to_do(tx, bulk_change_id, owner):
+                raise NothingToDoError(over)
+            raise NotClaimableError(_why_not(tx, bulk_change_id))
         return attempt
 
 
-def why_not(change: BulkChange | None, bulk_change_id: int, earlier: int | None = None) -> str:
-    """Why a run has nothing to do for a bulk change."""
-    if change is None:
-        return f"There is no bulk change {bulk_change_id}."
-    if change.status in ENDED_BULK_CHANGES:
+def why_nothing_to_do(tx: Connection, bulk_change_id: int, owner: str) -> str | None:
+    """Why the run `owner` has nothing to do for a bulk change; None where that is not sure."""
+    change = bulk_changes.find(tx, bulk_change_id)
+    if change and change.status in ENDED_BULK_CHANGES:
         return f"Bulk change {bulk_change_id} has ended as {change.status}: nothing to do."
+    if holder := leases.find_holder(tx, bulk_change_id, owner):
+        return f"Bulk change {bulk_change_id} is being worked on by run {holder}: nothing was done here."
+    return None
+
+
+def unknown(bulk_change_id: int) -> str:
+    """What is said of an id that nobody has."""
+    return f"There is no bulk change {bulk_change_id}."
+
+
+def _why_not(tx: Connection, bulk_change_id: int) -> str:
+    change = bulk_changes.find(tx, bulk_change_id)
+    if change is None:
+        return unknown(bulk_change_id)
+    earlier = overlaps.waits_for(tx, bulk_change_id)
     if change.status is BulkChangeStatus.QUEUED and earlier:
         return (
             f"Bulk change {bulk_change_id} waits for bulk change {earlier}, which has devices of it: nothing was done."

@@ -11,12 +11,12 @@ from m2m_pipeline.domain.accounts import ServiceProvider, VerifyMode
 from m2m_pipeline.domain.attempt import Attempt, NotClaimableError
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.change import Batch, BulkChange, Target
-from m2m_pipeline.domain.problems import RequestRejectedError
+from m2m_pipeline.domain.problems import Problem, RequestRejectedError
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied, writes_denied
-from m2m_pipeline.services.execution.claiming import claim, why_not
+from m2m_pipeline.services.execution.claiming import claim, unknown, why_nothing_to_do
 from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.sessions import Sessions
 from m2m_pipeline.services.reporting import ResultDocument, fold
@@ -43,10 +43,16 @@ class Execution:
         """Take or renew the lease of a bulk change.
 
         Raises:
-            NotClaimableError: it has ended, another run works on it, or it does not exist; the message says which.
+            NothingToDoError: it has ended, or another run works on it; the message says which.
+            NotClaimableError: it is not there to be worked on for another reason, which the message says.
 
         """
         return claim(self._database, bulk_change_id, owner, self._sessions.lease_seconds)
+
+    def why_nothing_to_do(self, bulk_change_id: int, owner: str) -> str | None:
+        """Why a run has nothing to do, where that is sure: it has ended, or another run works on it. Takes nothing."""
+        with self._database.begin() as tx:
+            return why_nothing_to_do(tx, bulk_change_id, owner)
 
     def validate_request(self, bulk_change_id: int, owner: str) -> None:
         """Examine the recorded request again: the world has moved since it came in.
@@ -54,20 +60,28 @@ class Execution:
         Where an earlier attempt has sent devices, a request that no longer holds stops, and they are brought to an end.
 
         Raises:
-            NotClaimableError: there is nothing for this run to do.
+            NotClaimableError: there is nothing for this run to do; the message says why.
             RequestRejectedError: the request no longer holds; the bulk change has ended as REJECTED.
 
         """
         attempt = self.claim(bulk_change_id, owner)
+        problems, begun = self._examine(attempt)
+        if problems and not begun:
+            finish.finish(self._database, attempt, rejected=True)
+            raise RequestRejectedError(problems)
+
+    @retrying_transient
+    def _examine(self, attempt: Attempt) -> tuple[Sequence[Problem], bool]:
+        """What stands against the request now, which is stopped by it; and whether devices were sent before."""
+        change, provider = _load(self._database, attempt)
         with self._database.fenced(attempt) as tx:
-            change, provider = _load(self._database, attempt)
             audit.write(
                 tx,
                 AuditKind.ATTEMPT_STARTED,
                 tenant_id=attempt.tenant_id,
-                actor=f"run {owner}",
+                actor=f"run {attempt.owner}",
                 outcome="STARTED",
-                bulk_change_id=bulk_change_id,
+                bulk_change_id=attempt.bulk_change_id,
             )
             day = max(change.effective_date, datetime.now(UTC).date()) if change.effective_date else None
             target = Target(change.rate_plan, change.communication_plan, day)
@@ -75,11 +89,8 @@ class Execution:
             if problems:
                 message = " ".join(problem.message for problem in problems)
                 bulk_changes.stop(tx, attempt, problems[0].code, message)
-                details.fill_details(tx, bulk_change_id)
-            begun = device_changes.any_sent(tx, bulk_change_id)
-        if problems and not begun:
-            finish.finish(self._database, attempt, rejected=True)
-            raise RequestRejectedError(problems)
+                details.fill_details(tx, attempt.bulk_change_id)
+            return problems, device_changes.any_sent(tx, attempt.bulk_change_id)
 
     @retrying_transient
     def build_change_details(self, bulk_change_id: int, owner: str) -> dict[DeviceStatus, int]:
@@ -106,15 +117,20 @@ class Execution:
         denied = writes_denied(provider) or run(self._sessions.probe(attempt, provider))
         if denied is None:
             return
-        with self._database.fenced(attempt) as tx:
-            if denied.reason not in _AWAY:
-                audit.write_kept_out(tx, attempt, denied.reason, denied.message)
-            bulk_changes.stop(tx, attempt, denied.reason, denied.message)
+        self._stop(attempt, denied)
         # What an earlier attempt has changed and confirmed is AMOP's to know, whatever the carrier says now.
         amop.update_amop(self._database, attempt, None, unverified=False)
         finish.finish(self._database, attempt)
         raise AccessDeniedError(str(denied))
 
+    @retrying_transient
+    def _stop(self, attempt: Attempt, denied: Denied) -> None:
+        with self._database.fenced(attempt) as tx:
+            if denied.reason not in _AWAY:
+                audit.write_kept_out(tx, attempt, denied.reason, denied.message)
+            bulk_changes.stop(tx, attempt, denied.reason, denied.message)
+
+    @retrying_transient
     def plan_batches(self, bulk_change_id: int, owner: str) -> Sequence[Batch]:
         """Cut the devices that are still open into batches, in row order."""
         attempt = self.claim(bulk_change_id, owner)
@@ -193,10 +209,11 @@ class Execution:
         with self._database.begin() as tx:
             change = bulk_changes.find(tx, bulk_change_id)
             if change is None:
-                raise NotClaimableError(why_not(None, bulk_change_id))
+                raise NotClaimableError(unknown(bulk_change_id))
             return fold(tx, change)
 
 
+@retrying_transient
 def _load(database: Database, attempt: Attempt) -> tuple[BulkChange, ServiceProvider]:
     with database.begin() as tx:
         change = bulk_changes.find(tx, attempt.bulk_change_id)

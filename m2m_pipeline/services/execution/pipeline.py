@@ -21,7 +21,7 @@ from m2m_pipeline.services.execution.running import first_error
 from m2m_pipeline.services.execution.session import Session
 from m2m_pipeline.services.execution.workbench import Workbench
 from m2m_pipeline.storage import device_changes
-from m2m_pipeline.storage.database import DatabaseUnavailableError
+from m2m_pipeline.storage.database import DatabaseUnavailableError, retrying_transient
 
 REST_SECONDS = 5.0
 """Whoever ends a run waits so long for the calls under way: an answer that came need not be asked for again."""
@@ -99,6 +99,7 @@ class Pipeline:
         bench.devices = await asyncio.to_thread(self._load, batch)
         await change_devices(bench, self._verify)
 
+    @retrying_transient
     def _load(self, batch: int) -> dict[int, DeviceWork]:
         with self._session.database.begin() as tx:
             work = device_changes.load_work(tx, self._session.attempt.bulk_change_id, batch)

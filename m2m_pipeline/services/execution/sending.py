@@ -44,7 +44,7 @@ class _Sender:
         left = pending[::-1]
         try:
             async with asyncio.TaskGroup() as calls:
-                while left and not self._session.stopped and (permits := await self._pacer.permits(len(left))):
+                while left and not self._session.stopped and (permits := await self._permits(len(left))):
                     self._bench.at_rest.clear()
                     calls.create_task(self._send_group([left.pop() for _ in permits], permits))
                 if not left:
@@ -54,6 +54,19 @@ class _Sender:
         if left and not self._session.stopped:
             self._tried_in_vain()
             await self._ask_whether_it_is_back()
+
+    async def _permits(self, calls: int) -> Sequence[Permit]:
+        """Permits for calls, once the lease outlasts one."""
+        if not self._lease_outlasts_a_call():
+            await self._session.lease.until_it_outlasts(self._session.carrier.call_seconds)
+        return await self._pacer.permits(calls)
+
+    def _lease_outlasts_a_call(self) -> bool:
+        """Whether a call may leave. While our own lease keeps us from calling, the carrier is not to blame."""
+        outlasts = self._session.lease.outlasts(self._session.carrier.call_seconds)
+        if not outlasts:
+            self._session.in_vain_since = None
+        return outlasts
 
     async def give_up_if_in_vain(self) -> None:
         """Stop the bulk change where no change got through for longer than the run's patience."""
@@ -82,7 +95,7 @@ class _Sender:
     async def _send(self, device: DeviceWork, announced: Permit) -> None:
         """One call at its moment, and the move that follows from it."""
         permit = await self._pacer.in_time(announced)
-        if permit is None or self._session.stopped or self._session.lease.left <= 0:
+        if permit is None or self._session.stopped or not self._lease_outlasts_a_call():
             if permit:
                 self._pacer.give_back(permit)
             self._bench.take(withdrawn(device))
@@ -98,7 +111,7 @@ class _Sender:
             await self._session.stop(outcome)
 
     async def _call(self, device: DeviceWork, permit: Permit) -> ChangeOutcome:
-        """The call, cut where it would outlive the lease: by then another attempt may be reading the device back."""
+        """The call, cut where it would outlive a short lease: then another attempt may be reading the device back."""
         try:
             async with asyncio.timeout(self._session.lease.left):
                 return await self._session.carrier.change_plan(device.change, permit)

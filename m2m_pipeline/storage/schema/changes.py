@@ -54,7 +54,7 @@ class BulkChange(Base):
     attempt_queued_at: Mapped[datetime | None]
     fruitless_attempts: Mapped[int] = mapped_column(server_default=text("0"))
     lease_token: Mapped[int] = mapped_column(server_default=text("0"))
-    lease_owner: Mapped[str | None]
+    lease_owner: Mapped[str | None]  # while QUEUED: the run that the last attempt was taken from
     lease_expires_at: Mapped[datetime | None]
     reason: Mapped[str | None]
     message: Mapped[str | None]
