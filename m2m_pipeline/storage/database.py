@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from m2m_pipeline.domain.attempt import Attempt, LeaseLostError
+from m2m_pipeline.storage import marks
 
 CONNECT_TIMEOUT_SECONDS = 5
 SILENCE_MS = 20_000
@@ -147,15 +148,14 @@ class Database:
 
         """
         for number in range(1, LOOKS + 1):
-            written: list[tuple[_Decision, str | None]] = []
+            mark, written = marks.new(), list[tuple[_Decision, bool]]()
             try:
                 with self.begin(snapshot=True) as connection:
                     decision = look(connection)
-                    transaction = connection.execute(text("SELECT CAST(pg_current_xact_id_if_assigned() AS text)"))
-                    written.append((decision, transaction.scalar_one()))
+                    written.append((decision, marks.leave(connection, mark, self._tenant_id)))
             except CommitUnknownError as lost:
-                ((decision, transaction_id),) = written
-                if transaction_id is None or self._stands(transaction_id, lost):
+                ((decision, has_written),) = written
+                if not has_written or self._stands(mark, lost):
                     return decision
                 raise DatabaseUnavailableError(
                     "The connection to the database broke before the commit. Nothing was recorded. Trying again helps."
@@ -179,52 +179,49 @@ class Database:
             DatabaseUnavailableError: as `begin`.
 
         """
-        transaction = None
+        mark, is_marked = marks.new(), False
         try:
             with self.begin() as connection:
-                transaction = self._fence(connection, attempt, shared=shared)
+                self._fence(connection, attempt, mark, shared=shared)
+                is_marked = True
                 yield connection
         except DatabaseUnavailableError:
             # The answer to the commit may be all that was lost: said again, the same work would be done twice.
-            if transaction is None or not self._was_committed(transaction):
+            if not (is_marked and self._was_committed(mark, attempt.tenant_id)):
                 raise
 
-    def _fence(self, connection: Connection, attempt: Attempt, *, shared: bool) -> str:
-        """Lock the attempt's bulk change; the id of the transaction."""
+    def _fence(self, connection: Connection, attempt: Attempt, mark: str, *, shared: bool) -> None:
+        """Lock the attempt's bulk change, and leave the transaction's mark."""
         held = connection.execute(
             text(
                 f"""
-                SELECT CAST(pg_current_xact_id() AS text) AS transaction FROM m2m.bulk_change
-                WHERE id = :id AND lease_token = :token AND lease_owner = :owner
-                {"FOR SHARE" if shared else "FOR NO KEY UPDATE"}
+                WITH held AS (SELECT tenant_id FROM m2m.bulk_change
+                    WHERE id = :id AND lease_token = :token AND lease_owner = :owner
+                    {"FOR SHARE" if shared else "FOR NO KEY UPDATE"})
+                INSERT INTO m2m.transaction_mark (id, tenant_id) SELECT CAST(:mark AS uuid), tenant_id FROM held
                 """
             ),
-            {"id": attempt.bulk_change_id, "token": attempt.token, "owner": attempt.owner},
-        ).first()
-        if held is None:
+            {"id": attempt.bulk_change_id, "token": attempt.token, "owner": attempt.owner, "mark": mark},
+        )
+        if held.rowcount != 1:
             raise LeaseLostError(attempt)
-        return held.transaction
 
-    def _stands(self, transaction: str, lost: CommitUnknownError) -> bool:
-        """Whether a transaction was committed. Raises `lost` where nobody can be asked."""
+    def _stands(self, mark: str, lost: CommitUnknownError) -> bool:
+        """Whether the transaction that left the mark was committed. Raises `lost` where nobody can be asked."""
         try:
-            return self._was_committed(transaction)
+            return self._was_committed(mark, self._tenant_id)
         except DatabaseUnavailableError:
             raise lost from None
 
-    def _was_committed(self, transaction: str) -> bool:
-        """What became of a transaction whose connection was lost, from the server's own book."""
+    def _was_committed(self, mark: str, tenant_id: int | None) -> bool:
+        """Whether a transaction was committed whose connection was lost."""
 
         @retrying_transient
-        def ask() -> str:
+        def ask() -> bool:
             with self.begin() as connection:
-                known = text("SELECT pg_xact_status(CAST(:id AS xid8))")
-                status: str = connection.execute(known, {"id": transaction}).scalar_one()
-            if status == "in progress":
-                raise DatabaseUnavailableError("The database has not yet ended a transaction whose connection broke.")
-            return status
+                return marks.is_left(connection, mark, tenant_id)
 
-        return ask() == "committed"
+        return ask()
 
     def dispose(self) -> None:
         """Close the pool."""

@@ -17,6 +17,8 @@ EXPIRED: Mapping[str, str] = {
         "AND n.is_full AND n.finished_at IS NOT NULL)"
     ),
     "alert": "resolved_at < :before",
+    # A lost answer is asked for within a minute.
+    "transaction_mark": "left_at < greatest(:before, clock_timestamp() - interval '1 day')",
 }
 """Table → which of its rows are no longer needed, in the order in which they may go.
 

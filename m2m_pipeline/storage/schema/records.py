@@ -1,6 +1,7 @@
-"""The audit log with its seals, and the budget of each carrier account."""
+"""The audit log with its seals, the marks of transactions, and the budget of each carrier account."""
 
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Identity, Index, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -60,6 +61,15 @@ class AuditLink(Base):
     entry_id: Mapped[int] = mapped_column(unique=True)
     sealed_at: Mapped[datetime]
     hash: Mapped[bytes]
+
+
+class TransactionMark(Base):
+    """What a transaction leaves, so that it is known to be committed where the answer was lost (`storage.marks`)."""
+
+    __tablename__ = "transaction_mark"
+    id: Mapped[UUID] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int | None]
+    left_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class CarrierGate(Base):
