@@ -17,6 +17,7 @@ from m2m_pipeline.services.retrying import NotRetryableError
 from m2m_pipeline.services.submission import KeyInProgressError, NotProcessableError
 from m2m_pipeline.storage.database import CommitUnknownError, DatabaseRefusedError, DatabaseUnavailableError
 from m2m_pipeline.web.bodies import pointer
+from m2m_pipeline.web.issuer_keys import IssuerAwayError
 from m2m_pipeline.web.problems import ErrorItem, ProblemError, problem_response
 
 NAMED: dict[type[Exception], str] = {
@@ -29,6 +30,7 @@ NAMED: dict[type[Exception], str] = {
     DatabaseRefusedError: "database-refused",
     CommitUnknownError: "commit-unknown",
     DatabaseUnavailableError: "database-unavailable",
+    IssuerAwayError: "issuer-unavailable",
 }
 """Errors whose own words are the detail."""
 

@@ -1,12 +1,8 @@
 """Bearer tokens of an OpenID Connect issuer: verified, never issued."""
 
 import hmac
-import logging
-import time
-from threading import Lock
-from typing import Any, cast
+from typing import Any
 
-import httpx
 import jwt
 
 from m2m_pipeline.domain.audit import AuditKind
@@ -14,19 +10,12 @@ from m2m_pipeline.domain.permissions import Principal
 from m2m_pipeline.services.identity import Identity, SignInFailedError
 from m2m_pipeline.services.security_log import SecurityLog
 from m2m_pipeline.settings import Settings
+from m2m_pipeline.web.issuer_keys import ALGORITHMS, IssuerKeys
 
-ALGORITHMS = ("RS256", "ES256")
-"""Never what a token says of itself: with HS256 the public key would be a password."""
 REQUIRED = ("exp", "iss", "aud", "sub")
 LEEWAY_SECONDS = 30
-REFETCH_SECONDS = 60.0
-"""Tokens with unknown key ids make us ask the issuer, and no more often than that."""
-FRESH_SECONDS = 3600.0
-"""A key that the issuer has withdrawn is taken for so long at most."""
 MAX_TOKEN_LENGTH = 8_192
 MAX_CLAIM_LENGTH = 200
-FETCH_TIMEOUT_SECONDS = 5.0
-_MAX_DOCUMENT_BYTES = 512 * 1024
 
 
 class Tokens:
@@ -35,9 +24,7 @@ class Tokens:
     def __init__(self, settings: Settings, log: SecurityLog) -> None:
         self._settings = settings
         self._log = log
-        self._lock = Lock()
-        self._keys: dict[str, jwt.PyJWK] = {}
-        self._fetched_at: float | None = None
+        self._keys = IssuerKeys(settings)
 
     @property
     def expected(self) -> bool:
@@ -49,6 +36,7 @@ class Tokens:
 
         Raises:
             SignInFailedError: it does not hold; that is in the audit log.
+            IssuerAwayError: whether it holds cannot be known now.
 
         """
         try:
@@ -62,6 +50,7 @@ class Tokens:
 
         Raises:
             SignInFailedError: the token does not hold; that is in the audit log.
+            IssuerAwayError: whether it holds cannot be known now.
 
         """
         try:
@@ -85,7 +74,7 @@ class Tokens:
         header = jwt.get_unverified_header(token)
         if header.get("alg") not in ALGORITHMS:
             raise jwt.InvalidAlgorithmError
-        key = self._key(str(header.get("kid")))
+        key = self._keys.key(str(header.get("kid")))
         return jwt.decode(
             token,
             key,
@@ -95,30 +84,6 @@ class Tokens:
             leeway=LEEWAY_SECONDS,
             options={"require": list(REQUIRED)},
         )
-
-    def _key(self, key_id: str) -> jwt.PyJWK:
-        """The issuer's key of that id; it is asked again for one that is unknown, but not often."""
-        with self._lock:
-            age = float("inf") if self._fetched_at is None else time.monotonic() - self._fetched_at
-            if age > FRESH_SECONDS or (key_id not in self._keys and age > REFETCH_SECONDS):
-                self._fetched_at = time.monotonic()
-                self._keys = self._fetch() or ({} if age > FRESH_SECONDS else self._keys)
-            if key_id not in self._keys:
-                raise jwt.InvalidKeyError
-            return self._keys[key_id]
-
-    def _fetch(self) -> dict[str, jwt.PyJWK]:
-        """The issuer's keys by id; none where it does not answer as it should."""
-        try:
-            with httpx.Client(timeout=FETCH_TIMEOUT_SECONDS, follow_redirects=False) as client:
-                address = self._settings.oidc_jwks_url or str(
-                    discovered(client, self._settings.oidc_issuer)["jwks_uri"]
-                )
-                published = jwt.PyJWKSet.from_dict(_document(client, address))
-        except (httpx.HTTPError, httpx.InvalidURL, jwt.PyJWTError, ValueError, KeyError, TypeError) as error:
-            logging.getLogger(__name__).warning("The OIDC issuer's keys cannot be had: %s", type(error).__name__)
-            return {}
-        return {key.key_id: key for key in published.keys if key.key_id and key.algorithm_name in ALGORITHMS}
 
 
 class _ClaimError(Exception):
@@ -134,24 +99,3 @@ def _text(claim: object) -> str:
 def _check_nonce(claim: object, sent: str) -> None:
     if not hmac.compare_digest(_text(claim).encode(), sent.encode()):
         raise _ClaimError
-
-
-def discovered(client: httpx.Client, issuer: str) -> dict[str, Any]:
-    """What an issuer says of itself.
-
-    Raises:
-        ValueError: it is another issuer's, or too long.
-        httpx.HTTPError: there is none.
-
-    """
-    found = _document(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-    if found["issuer"] != issuer:
-        raise ValueError("the discovery document is another issuer's")
-    return found
-
-
-def _document(client: httpx.Client, address: str) -> dict[str, Any]:
-    response = client.get(address).raise_for_status()
-    if len(response.content) > _MAX_DOCUMENT_BYTES:
-        raise ValueError("the document is too long")
-    return cast("dict[str, Any]", response.json())

@@ -76,6 +76,9 @@ KINDS: Mapping[str, Kind] = {
         "Send the same again with the same Idempotency-Key; without a key, look first whether it is there.",
         5,
     ),
+    "issuer-unavailable": Kind(
+        503, "The issuer of tokens does not answer", True, "Wait as long as `Retry-After` says, or use a key.", 60
+    ),
     "database-unavailable": Kind(
         503, "The database does not answer; nothing was recorded", True, "Wait as long as `Retry-After` says.", 5
     ),

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from m2m_pipeline.web import issuer_keys
 from m2m_pipeline_tests.web.door import Door, open_door
 from m2m_pipeline_tests.world import TENANT, World
 
@@ -31,6 +32,7 @@ class Issuer:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.answers = True
         self.keys = [
             {**json.loads(RSAAlgorithm.to_jwk(RSA.public_key())), "kid": "rsa", "alg": "RS256", "use": "sig"},
             {**json.loads(ECAlgorithm.to_jwk(EC.public_key())), "kid": "ec", "alg": "ES256", "use": "sig"},
@@ -42,7 +44,7 @@ class Issuer:
                 issuer.asked.append(self.path)
                 found = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"}
                 body = json.dumps({"keys": issuer.keys} if self.path == "/keys" else found).encode()
-                self.send_response(200)
+                self.send_response(200 if issuer.answers else 500)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -151,8 +153,38 @@ def test_unknown_key_ids_do_not_make_us_ask_the_issuer_again_and_again(door: Doo
     assert issuer.asked == ["/.well-known/openid-configuration", "/keys"]
 
 
-def test_an_issuer_that_is_away_keeps_everybody_out_and_breaks_nothing(world: World, issuer: Issuer) -> None:
+def test_a_new_key_of_the_issuer_is_found_and_one_that_it_has_withdrawn_is_not_taken(
+    door: Door, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, renewed = issuer.token(), jwt.encode(issuer.claims(), RSA, "RS256", {"kid": "new"})
+    assert door.with_token(token).get(PROVIDERS).status_code == 200
+    issuer.keys = [{**issuer.keys[0], "kid": "new"}]
+    assert door.with_token(renewed).get(PROVIDERS).status_code == 401
+
+    monkeypatch.setattr(issuer_keys, "REFETCH_SECONDS", 0.0)
+    assert door.with_token(renewed).get(PROVIDERS).status_code == 200
+    assert door.with_token(token).get(PROVIDERS).status_code == 401
+
+
+def test_while_the_issuer_does_not_answer_its_last_keys_are_taken_for_a_while(
+    door: Door, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token, unknown = issuer.token(), jwt.encode(issuer.claims(), RSA, "RS256", {"kid": "new"})
+    assert door.with_token(token).get(PROVIDERS).status_code == 200
+    issuer.answers = False
+    monkeypatch.setattr(issuer_keys, "REFETCH_SECONDS", 0.0)
+    monkeypatch.setattr(issuer_keys, "FRESH_SECONDS", 0.0)
+
+    assert door.with_token(token).get(PROVIDERS).status_code == 200
+    assert door.with_token(unknown).get(PROVIDERS).status_code == 503
+    monkeypatch.setattr(issuer_keys, "STALE_SECONDS", 0.0)
+    assert door.with_token(token).get(PROVIDERS).status_code == 503
+
+
+def test_an_issuer_that_is_away_from_the_start_lets_nobody_in_and_breaks_nothing(world: World, issuer: Issuer) -> None:
     away = "http://127.0.0.1:9/keys"
     with open_door(world, oidc_issuer=issuer.url, oidc_audience=AUDIENCE, oidc_jwks_url=away) as door:
-        assert door.with_token(issuer.token()).get(PROVIDERS).status_code == 401
+        refused = door.with_token(issuer.token()).get(PROVIDERS)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
+        assert refused.json()["type"] == "urn:m2m:problem:issuer-unavailable"
         assert door.as_().get(PROVIDERS).status_code == 200

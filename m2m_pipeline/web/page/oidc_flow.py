@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 import httpx
 
 from m2m_pipeline.settings import Settings
-from m2m_pipeline.web.oidc import FETCH_TIMEOUT_SECONDS, discovered
+from m2m_pipeline.web.issuer_keys import FETCH_TIMEOUT_SECONDS, discovered
 
 SCOPE = "openid profile email"
 CALLBACK = "/sign-in/callback"

@@ -9,6 +9,7 @@ from m2m_pipeline.domain.permissions import Role
 from m2m_pipeline.domain.request import MAX_NAME_LENGTH
 from m2m_pipeline.services.identity import SignInFailedError
 from m2m_pipeline.web.identity import front_door
+from m2m_pipeline.web.issuer_keys import IssuerAwayError
 from m2m_pipeline.web.page import oidc_flow
 from m2m_pipeline.web.page.oidc_flow import FlowError, Started
 from m2m_pipeline.web.page.rendering import render
@@ -42,6 +43,8 @@ def show_sign_in(request: Request, wanted: Wanted = "/") -> Response:
 def sign_developer_in(request: Request, form: ForeignForm) -> Response:
     """In development only: as whoever one likes to be."""
     if not _lets_developers_in(request):
+        log = front_door(request).application.security_log
+        log.denied(AuditKind.SIGN_IN_FAILED, "developer:?", "Developers are not let in here.")
         raise ProblemError("permission-denied", "Nobody is let in here without signing in at the issuer.")
     tenant, role = str(form.get("tenant", "")).strip(), str(form.get("role", ""))
     if role not in set(Role) or not 0 < len(tenant) <= MAX_NAME_LENGTH or not tenant.isprintable():
@@ -79,7 +82,7 @@ def come_from_issuer(request: Request) -> Response:
     except FlowError as error:
         door.application.security_log.denied(AuditKind.SIGN_IN_FAILED, "oidc:?", f"At the page: {error}.")
         return _failed(request, error)
-    except SignInFailedError as error:
+    except (SignInFailedError, IssuerAwayError) as error:
         return _failed(request, error)
     response = to(_wanted_before(request))
     set_cookie(request, response, _STARTED, "", 0)
@@ -116,7 +119,7 @@ def _sign_in_page(request: Request, wanted: str, status: int = 200, complaint: s
 
 def _failed(request: Request, error: Exception) -> Response:
     """What the issuer's part was stays in the log."""
-    out_of_reach = isinstance(error, FlowError) and "cannot be had" in str(error)
+    out_of_reach = isinstance(error, IssuerAwayError) or "cannot be had" in str(error)
     complaint = (
         "The sign-in service does not answer. Try again in a minute."
         if out_of_reach
