@@ -205,6 +205,8 @@ def _by_keyboard(operator: Person, world: World) -> None:
                 return
         pytest.fail(f"{name} cannot be reached with the keyboard")
 
+    # Dialogs are intercepted from now on: begun with the wait, that may come after the key which opens one.
+    operator.page.on("filechooser", lambda _: None)
     tab_to("Company")
     keys.type(TENANT)
     tab_to("Operator")
