@@ -25,7 +25,8 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
     Column names are matched without regard to case; other columns are passed over. Empty lines at the end are none.
 
     Raises:
-        RequestRejectedError: the file is too large, not UTF-8, without a required column, or malformed.
+        RequestRejectedError: the file is too large, not UTF-8, without a required column, or malformed: with each line
+            that has more cells than there are columns.
 
     """
     return parse_table(path.name, _read_bytes(path), required, optional)
@@ -47,14 +48,18 @@ def parse_table(
         header = [_column(cell) for cell in next(reader, [])]
         places = _places(name, header, required, optional)
         rows: list[Mapping[str, str]] = []
-        for cells in reader:
+        ragged: list[Problem] = []
+        for number, cells in enumerate(reader, 1):
             if len(cells) > len(header):
                 message = f"{name}, line {reader.line_num}: {len(cells)} cells under {len(header)} column names."
-                raise _rejected(ReasonCode.FILE_MALFORMED, message)
+                value = shown(delimiter.join(cells))
+                ragged.append(Problem(ReasonCode.FILE_MALFORMED, message, "file", value, number))
             rows.append({column: _cell(cells, place) for column, place in places.items()})
     except csv.Error as error:
         message = f"{name}, line {reader.line_num}: {error}."
         raise _rejected(ReasonCode.FILE_MALFORMED, message) from None
+    if ragged:
+        raise RequestRejectedError(ragged)
     while rows and not any(rows[-1].values()):
         rows.pop()
     return rows

@@ -155,3 +155,15 @@ def test_a_request_file_that_holds_no_json_object_is_refused(file: Path, content
 def test_a_request_file_is_read_as_it_is(file: Path) -> None:
     file.write_text('\ufeff{"devices": [8988216716970000001], "rate_plan": "Plän"}')
     assert read_request(file) == {"devices": [8988216716970000001], "rate_plan": "Plän"}
+
+
+def test_every_line_with_too_many_cells_is_told_at_once(file: Path) -> None:
+    file.write_text(f"iccid,note\n{ICCID},one, two\n{OTHER},fine\n{OTHER},a,b,c\n")
+    with pytest.raises(RequestRejectedError) as rejected:
+        read_table(file, ["iccid"])
+
+    told = [(problem.row, problem.message) for problem in rejected.value.problems]
+    assert told == [
+        (1, "sims.csv, line 2: 3 cells under 2 column names."),
+        (3, "sims.csv, line 4: 4 cells under 2 column names."),
+    ]
