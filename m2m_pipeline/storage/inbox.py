@@ -101,6 +101,10 @@ def _problem(stored: Mapping[str, Any]) -> Problem:
 
 
 def _storable(problem: Problem) -> dict[str, object]:
-    """A problem repeats what the sender wrote, and PostgreSQL stores no NUL."""
+    """A problem repeats what the sender wrote, and PostgreSQL stores no NUL.
+
+    Its location is for whoever has the body before him.
+    """
     fields: dict[str, object] = asdict(problem)
+    del fields["location"]
     return {name: value.replace("\0", "\ufffd") if isinstance(value, str) else value for name, value in fields.items()}

@@ -35,7 +35,10 @@ def crash_database(field: Field, server: EmbeddedPostgres, seed: int) -> Verdict
 
 
 def stay_away(field: Field, server: EmbeddedPostgres, seed: int) -> Verdict:
-    """The server is away as in a failover, and refuses every connection at once; the attempt goes on by itself."""
+    """The server is away as in a failover, and refuses every connection at once; the attempt goes on by itself.
+
+    Its lease outlasts that, as the usual one does: after a shorter one whoever comes first has the bulk change.
+    """
 
     def fail() -> None:
         server.stop("immediate")
@@ -43,7 +46,8 @@ def stay_away(field: Field, server: EmbeddedPostgres, seed: int) -> Verdict:
         eventually(lambda: time.monotonic() >= back_at or None, "the time of a failover")
         server.start()
 
-    return _interrupted(field, "failover", seed, fail, attempts=1)
+    with field.lease(4 * FAILOVER_SECONDS):
+        return _interrupted(field, "failover", seed, fail, attempts=1)
 
 
 def refuse_connections(field: Field, server: EmbeddedPostgres, role: str, seed: int) -> Verdict:

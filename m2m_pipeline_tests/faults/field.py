@@ -82,6 +82,15 @@ class Field:
         control.set_latency(1, 5)
         watch_moves(database_url)
 
+    @contextmanager
+    def lease(self, seconds: float) -> Generator[None]:
+        """Attempts that are dispatched meanwhile have leases so long."""
+        usual, self.settings = self.settings, {**self.settings, "lease_seconds": str(seconds)}
+        try:
+            yield
+        finally:
+            self.settings = usual
+
     def close(self) -> None:
         """Give the connections back."""
         self.services.close()
