@@ -135,6 +135,7 @@ def _connects(url: str) -> bool:
         return False
 
 
+@pytest.mark.timeout(400)  # it starts all services four times
 def test_up_restarts_what_dies_leaves_nothing_when_killed_and_comes_back_with_its_data(
     project: Path, tmp_path: Path
 ) -> None:

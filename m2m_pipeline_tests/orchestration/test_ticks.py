@@ -6,6 +6,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+import stamina
 
 from m2m_pipeline.domain.alerts import AlertName
 from m2m_pipeline.domain.digests import ArchiveUnavailableError
@@ -143,7 +144,7 @@ def test_a_tick_raises_an_alert_once_and_resolves_it_once_and_is_a_sign_of_life(
 def test_a_database_that_does_not_answer_fails_the_tick_and_the_next_one_works(
     sensor: dg.SensorDefinition, platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
+    with monkeypatch.context() as patch, stamina.set_testing(True, attempts=2):
         patch.setenv("M2M_DATABASE_URL", NOWHERE)
         with pytest.raises(DatabaseUnavailableError, match="Trying again helps once the database is back"):
             tick(sensor, Platform(), instance)
