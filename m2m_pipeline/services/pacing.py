@@ -237,8 +237,8 @@ class Pacer:
                 async with asyncio.timeout(REPORT_SECONDS):
                     await self._much_news.wait()
             if self._demands and not self._waits:
-                return  # whoever is about to ask for the next permits reports as well
-            if self._has_news:
+                await asyncio.sleep(REPORT_SECONDS)  # whoever is about to ask for the next permits reports as well
+            elif self._has_news:
                 await asyncio.to_thread(self._gatekeeper.tell, self._take_news())
 
 

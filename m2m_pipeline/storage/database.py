@@ -231,7 +231,7 @@ class Database:
 retrying_transient = stamina.retry(on=DatabaseUnavailableError, attempts=None, timeout=TRANSIENT_PATIENCE_SECONDS)
 """For whole, idempotent transactions that nobody waits for: says them again while the database is away.
 
-The front door does not: whoever waits is told at once to come back.
+The front door does not: whoever waits is told at once to come back. Only what became of a commit it asks so long.
 """
 
 
