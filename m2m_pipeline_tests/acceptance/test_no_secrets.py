@@ -52,7 +52,7 @@ class Planted:
 def planted(site: Site, aws: AwsServer) -> Planted:
     """A change that succeeds by a key from the secret store, and one whose sign-in fails, both told by webhook.
 
-    And somebody with a token whose issuer does not answer: that is logged.
+    And two with tokens: of one the issuer does not answer, which is logged, and one does not hold, which is audited.
     """
     services = site.services
     wrong = f"{CANARY}-wrong"
@@ -65,13 +65,8 @@ def planted(site: Site, aws: AwsServer) -> Planted:
     services.accounts.configure(CANARIES, account.provider, settings, "test")
     hook = f"{CANARY}-webhook"
     services.destinations.store(CANARIES, DestinationKind.WEBHOOK, f"http://{NOBODY_LISTENS}/", hook, "test")
-    token = ".".join(
-        base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"alg":"RS256"}', b"{}", b"7" * 32)
-    )
-    answer = httpx.get(
-        f"{_api_url(site)}/api/v1/providers", headers={"Authorization": f"Bearer {token}"}, trust_env=False, timeout=30
-    )
-    assert answer.status_code == 401
+    token, forged = (_token(header) for header in (b'{"alg":"RS256"}', b'{"alg":"none"}'))
+    assert [_status(site, one) for one in (token, forged)] == [503, 401]
     key = services.identity.create_key(CANARIES, "client", Role.ADMIN, "test").secret
     changes = [(one, site.submit(one, one.iccids[:3])) for one in (account, barred)]
     changed, kept_out = (site.ended(bulk_change_id, one) for one, bulk_change_id in changes)
@@ -86,12 +81,23 @@ def planted(site: Site, aws: AwsServer) -> Planted:
         "the webhook's secret": hook,
         "an API key": key,
         "a token of the issuer": token,
+        "a token that is none": forged,
         "the key of AWS": KEYS["AWS_SECRET_ACCESS_KEY"],
         "the database's password": address.password or "",
         **{f"encryption key {n}": one for n, one in enumerate(site.environment["M2M_ENCRYPTION_KEYS"].split(","))},
     }
     assert all(secrets.values())
     return Planted(secrets, changed, kept_out)
+
+
+def _token(header: bytes) -> str:
+    return ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (header, b"{}", b"7" * 32))
+
+
+def _status(site: Site, token: str) -> int:
+    """What the API answers to somebody with that token."""
+    headers = {"Authorization": f"Bearer {token}"}
+    return httpx.get(f"{_api_url(site)}/api/v1/providers", headers=headers, trust_env=False, timeout=30).status_code
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """`m2m up` is stopped in the middle of a change, and started again: the change goes on where it was."""
 
 import json
-import os
 import signal
 import subprocess
 from collections.abc import Generator
@@ -20,6 +19,7 @@ from m2m_pipeline_tests.acceptance.accounts import DEVICES_EACH, carrier_world
 from m2m_pipeline_tests.acceptance.running import SETTINGS, site_at
 from m2m_pipeline_tests.acceptance.site import M2M, Site, query
 from m2m_pipeline_tests.acceptance.waiting import PATIENCE, eventually
+from m2m_pipeline_tests.environment import inherited
 from m2m_pipeline_tests.faults.verdict import judge
 from m2m_pipeline_tests.world import simulator_process
 
@@ -33,9 +33,8 @@ SLOW_MILLISECONDS = 2000.0
 @contextmanager
 def services_up(state: Path, carrier_url: str) -> Generator[tuple[subprocess.Popen[str], Site]]:
     """`m2m up` as a process, with a carrier that is elsewhere."""
-    given = {name: text for name, text in os.environ.items() if name != "M2M_DATABASE_URL"}
     command = [M2M, "up", "--no-simulator", "--json"]
-    environment = {**given, **SETTINGS, "M2M_STATE_DIR": str(state)}
+    environment = {**inherited(), **SETTINGS, "M2M_STATE_DIR": str(state)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

@@ -1,6 +1,5 @@
 """Whatever dies or is away, no message is lost and none has two effects; nobody has to repair anything."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from m2m_pipeline.aws.sqs import SqsQueue
 from m2m_pipeline.domain.inbox import Message, QueueUnavailableError
 from m2m_pipeline.storage.database import DatabaseRefusedError, DatabaseUnavailableError
 from m2m_pipeline.storage.migrate import upgrade
+from m2m_pipeline_tests.environment import inherited
 from m2m_pipeline_tests.queues.conftest import OpenQueue
 from m2m_pipeline_tests.queues.dying import MOMENTS
 from m2m_pipeline_tests.queues.server import AwsServer, Mailbox
@@ -33,7 +33,7 @@ def test_an_intake_that_is_killed_is_made_good_by_the_next_delivery(
     mailbox.send(request(world, 0, **fields))
     ours = {"M2M_DATABASE_URL": world.database_url, "M2M_SQS_TENANT": TENANT, **mailbox.settings}
     killed = subprocess.run(
-        [sys.executable, "-m", "m2m_pipeline_tests.queues.dying", moment], env={**os.environ, **ours}, check=False
+        [sys.executable, "-m", "m2m_pipeline_tests.queues.dying", moment], env={**inherited(), **ours}, check=False
     )
     assert killed.returncode == -signal.SIGKILL
     change = 0 if fields else 1

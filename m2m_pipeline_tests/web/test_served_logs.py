@@ -1,7 +1,6 @@
 """What a served process writes: our log lines and no others, each fault once, and no secret in any."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 
 from m2m_pipeline.local.ports import free_port
+from m2m_pipeline_tests.environment import inherited
 from m2m_pipeline_tests.world import World
 
 SECRET, ICCID = "hunter2-5ecret", "8988216716970000001"
@@ -32,7 +32,7 @@ serve(load_settings(), "127.0.0.1", int(sys.argv[1]))
 def test_every_line_of_a_served_process_is_json_and_a_fault_is_told_once(world: World, tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
     environment = {
-        **os.environ,
+        **inherited(),
         "M2M_DATABASE_URL": world.database_url,
         "M2M_ENCRYPTION_KEYS": world.key,
         "M2M_LOG_FORMAT": "json",
