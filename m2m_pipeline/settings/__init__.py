@@ -1,4 +1,4 @@
-"""The environment, typed. Read here and nowhere else; the table in the README is made from these fields."""
+"""The environment, typed. Read here and nowhere else; docs/settings.md tells the same."""
 
 import os
 from collections.abc import Mapping
