@@ -28,7 +28,8 @@ class Connections:
             _peer: Peer
 
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                self._peer = cast("Peer", transport.get_extra_info("peername")[:2])
+                # None where the caller has hung up before we came to look.
+                self._peer = cast("Peer", (transport.get_extra_info("peername") or GONE)[:2])
                 transports[self._peer] = cast("asyncio.Transport", transport)
                 super().connection_made(transport)
 
