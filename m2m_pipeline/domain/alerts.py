@@ -60,7 +60,8 @@ ALERTS: Mapping[AlertName, Alert] = {
     ),
     AlertName.BREAKER_OPEN: Alert(
         "a carrier does not answer",
-        f"an account's breaker has been open for {BREAKER_LIMIT_SECONDS:g} seconds",
+        f"since an account's breaker first opened, {BREAKER_LIMIT_SECONDS:g} seconds ago, no call, or no change, has been "
+        "answered",
         "Whether the carrier has an outage, or our network does; the breaker closes by itself at the first answer.",
         ("m2m provider list --tenant TENANT",),
     ),

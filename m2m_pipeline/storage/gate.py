@@ -18,7 +18,7 @@ answer no longer. Nothing frees its place earlier, not even another attempt that
 caller is gone ends nothing at the carrier, and the attempt's calls would be more than the account may have in flight.
 Longer than any call is waited for; what a carrier does for longer after we hung up, nobody could learn."""
 
-_GATE_COLUMNS = "next_call_at, pace, paced_at, recent, probe_at, waiting, open_since, lost"
+_GATE_COLUMNS = "next_call_at, pace, paced_at, recent, probe_at, waiting, open_since, lost, lost_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,8 @@ def store(connection: Connection, account: str, gate: Gate, holder: str = "", gr
             WITH gate AS (
                 UPDATE m2m.carrier_gate
                 SET next_call_at = :next_call_at, pace = :pace, paced_at = :paced_at, recent = :recent,
-                    probe_at = :probe_at, waiting = CAST(:waiting AS jsonb), open_since = :open_since, lost = :lost
+                    probe_at = :probe_at, waiting = CAST(:waiting AS jsonb), open_since = :open_since, lost = :lost,
+                    lost_at = :lost_at
                 WHERE account = :account
             )
             INSERT INTO m2m.carrier_call (account, holder, ends_at)
@@ -126,6 +127,7 @@ def store(connection: Connection, account: str, gate: Gate, holder: str = "", gr
             "waiting": json.dumps([asdict(turn) for turn in gate.waiting]),
             "open_since": gate.open_since,
             "lost": gate.lost,
+            "lost_at": gate.lost_at,
             "holder": holder,
             "ends_at": last_at + CALL_ENDS_SECONDS,
             "places": grant.places if grant else 0,
@@ -152,4 +154,5 @@ def _gate(row: Row[tuple[object, ...]]) -> Gate:
         waiting=tuple(Turn(**turn) for turn in row.waiting),
         open_since=row.open_since,
         lost=row.lost,
+        lost_at=row.lost_at,
     )
