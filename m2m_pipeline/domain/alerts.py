@@ -60,8 +60,7 @@ ALERTS: Mapping[AlertName, Alert] = {
     ),
     AlertName.BREAKER_OPEN: Alert(
         "a carrier does not answer",
-        f"since an account's breaker first opened, {BREAKER_LIMIT_SECONDS:g} seconds ago, no call, or no change, has been "
-        "answered",
+        f"no call, or no change, was answered for {BREAKER_LIMIT_SECONDS:g} seconds since an account's breaker opened",
         "Whether the carrier has an outage, or our network does; the breaker closes by itself at the first answer.",
         ("m2m provider list --tenant TENANT",),
     ),

@@ -100,8 +100,19 @@ def change_is_under_way(connection: Connection, base_url: str, username: str) ->
     ).scalar_one()
 
 
-def store(connection: Connection, account: str, gate: Gate, holder: str = "", grant: Grant | None = None) -> list[int]:
-    """Write the account's gate back, and count the new places that `holder` is granted as in flight; their ids."""
+def store(
+    connection: Connection,
+    account: str,
+    gate: Gate,
+    holder: str = "",
+    grant: Grant | None = None,
+    *,
+    mark: str | None = None,
+) -> list[int]:
+    """Write the account's gate back, and count the new places that `holder` is granted as in flight; their ids.
+
+    `mark`: left with it (see `marks`).
+    """
     last_at = grant.first_at + (grant.calls - 1) * grant.spacing if grant else 0.0
     rows = connection.execute(
         text(
@@ -112,6 +123,8 @@ def store(connection: Connection, account: str, gate: Gate, holder: str = "", gr
                     probe_at = :probe_at, waiting = CAST(:waiting AS jsonb), open_since = :open_since, lost = :lost,
                     lost_at = :lost_at
                 WHERE account = :account
+            ), mark AS (
+                INSERT INTO m2m.transaction_mark (id) SELECT CAST(:mark AS uuid) WHERE CAST(:mark AS uuid) IS NOT NULL
             )
             INSERT INTO m2m.carrier_call (account, holder, ends_at)
             SELECT :account, :holder, :ends_at FROM generate_series(1, :places) RETURNING id
@@ -131,6 +144,7 @@ def store(connection: Connection, account: str, gate: Gate, holder: str = "", gr
             "holder": holder,
             "ends_at": last_at + CALL_ENDS_SECONDS,
             "places": grant.places if grant else 0,
+            "mark": mark,
         },
     )
     return [row.id for row in rows]
