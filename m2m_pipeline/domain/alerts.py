@@ -60,7 +60,7 @@ ALERTS: Mapping[AlertName, Alert] = {
     ),
     AlertName.BREAKER_OPEN: Alert(
         "a carrier does not answer",
-        f"an account's breaker has been open for {BREAKER_LIMIT_SECONDS:g} seconds",
+        f"no call, or no change, was answered for {BREAKER_LIMIT_SECONDS:g} seconds since an account's breaker opened",
         "Whether the carrier has an outage, or our network does; the breaker closes by itself at the first answer.",
         ("m2m provider list --tenant TENANT",),
     ),

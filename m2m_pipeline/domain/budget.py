@@ -102,8 +102,9 @@ class Gate:
     recent: tuple[bool, ...] = ()  # the last outcomes, newest last; True where no believable answer came
     probe_at: float | None = None  # the breaker is open; when the next probe may leave
     waiting: tuple[Turn, ...] = ()
-    open_since: float | None = None  # when the breaker opened
+    open_since: float | None = None  # when the outage began: the breaker's first opening in it
     lost: int = 0  # changes in a row without a believable answer, whatever reads were answered meanwhile
+    lost_at: float | None = None  # when the last of them, or of those before, was heard of
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ class Restraint:
     slowed_for: float | None = None  # since the carrier last said that it was too much
     recovers_in: float | None = None  # until the configured rate, unless the carrier says it again
     rests_for: float | None = None  # no call is made: the carrier named a time to come back
-    open_for: float | None = None  # since the breaker opened
+    open_for: float | None = None  # the breaker is open: since the outage began
     probe_in: float | None = None  # until one call tries whether the carrier is back
 
 
@@ -159,7 +160,7 @@ def restraint(gate: Gate, limits: Limits, now: float) -> Restraint:
         slowed_for,
         recovers_in,
         rest if rest > HOLD_SECONDS + 1 / allowed else None,  # permits alone reach less far ahead
-        None if gate.open_since is None else max(0.0, now - gate.open_since),
+        None if gate.probe_at is None or gate.open_since is None else max(0.0, now - gate.open_since),
         None if gate.probe_at is None else max(0.0, gate.probe_at - now),
     )
 
@@ -234,24 +235,28 @@ def heard(gate: Gate, limits: Limits, endings: Iterable[Ending], now: float) -> 
 
     Changes are counted by themselves, too: a carrier may answer reads while it answers no change. A read that closes
     the breaker takes nothing from that count, so the next change that is lost opens it again at once, until a change is
-    answered. Else each probe would throw the account open to as many lost changes as opened the breaker before.
+    answered. Else each probe would throw the account open to as many lost changes as opened the breaker before. Nor
+    does it end the outage while changes are in doubt.
     """
-    recent, probe_at, open_since, lost = gate.recent, gate.probe_at, gate.open_since, gate.lost
+    recent, probe_at, open_since, lost, lost_at = gate.recent, gate.probe_at, gate.open_since, gate.lost, gate.lost_at
     for ending in endings:
         recent = (*recent, ending.silent)[-MEMORY:]
         if ending.change:
-            lost = lost + 1 if ending.silent else 0
-        if probe_at is not None:
-            if not ending.silent:
-                recent, probe_at, open_since = (), None, None
-        elif _is_silent(recent) or (ending.change and lost >= SILENT_IN_A_ROW):
-            probe_at, open_since = now + limits.probe_seconds, now
-    return replace(gate, recent=recent, probe_at=probe_at, open_since=open_since, lost=lost)
+            lost, lost_at = (lost + 1, now) if ending.silent else (0, lost_at)
+        if not ending.silent:
+            recent = recent if probe_at is None else ()
+            probe_at, open_since = None, open_since if lost else None
+        elif probe_at is None and (_is_silent(recent) or (ending.change and lost >= SILENT_IN_A_ROW)):
+            probe_at, open_since = now + limits.probe_seconds, now if open_since is None else open_since
+    return replace(gate, recent=recent, probe_at=probe_at, open_since=open_since, lost=lost, lost_at=lost_at)
 
 
 def is_away(gate: Gate) -> bool:
-    """Whether the carrier answers nobody, or no change: what befalls a device now says nothing about the device."""
-    return gate.probe_at is not None or gate.lost >= SILENT_IN_A_ROW
+    """Whether there is an outage: the carrier answers nobody, or no change.
+
+    What befalls a device then says nothing about the device.
+    """
+    return gate.open_since is not None
 
 
 def _is_silent(recent: tuple[bool, ...]) -> bool:

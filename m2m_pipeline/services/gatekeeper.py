@@ -1,4 +1,8 @@
-"""Asks an account's gate for permits and tells it what became of the calls, in a transaction each: for threads."""
+"""Asks an account's gate for permits and tells it what became of the calls, in a transaction each: for threads.
+
+A transaction that counts something (permits, or the ends of calls) leaves a mark, so that it is not said again where
+only the answer to its commit was lost.
+"""
 
 import secrets
 import time
@@ -64,27 +68,27 @@ class Gatekeeper:
     @retrying_transient
     def ask(self, calls: int, *, probe: bool, held: int, stale: Sequence[int], news: News) -> Permits | Wait:
         """Up to `calls` permits for a holder of `held` places, the `stale` of which the account is to hear of again."""
-        with self.database.begin() as tx:
+        with self.database.marked() as (tx, mark):
             before = time.monotonic()
             locked = gate.lock(tx, self.account, news.free)
             self._ahead = _nearest(self._ahead, before - locked.now, time.monotonic() - locked.now)
             asking = Asking(self._holder, calls, probe, held, self.weight)
             decided, answer = budget.ask(self._after(locked, news), self.limits, asking, locked.in_flight, locked.now)
             if isinstance(answer, Wait):
-                gate.store(tx, self.account, decided)
+                gate.store(tx, self.account, decided, mark=mark if news.ended else None)
                 return answer
             kept = stale if answer.calls > answer.places else ()
             if kept:
                 gate.keep(tx, kept, locked.now)
-            places = gate.store(tx, self.account, decided, self._holder, answer)
+            places = gate.store(tx, self.account, decided, self._holder, answer, mark=mark)
         return Permits(self._permits(answer, places), answer.probe, kept)
 
     @retrying_transient
     def tell(self, news: News) -> None:
         """The news alone."""
-        with self.database.begin() as tx:
+        with self.database.marked() as (tx, mark):
             locked = gate.lock(tx, self.account, news.free)
-            gate.store(tx, self.account, self._after(locked, news))
+            gate.store(tx, self.account, self._after(locked, news), mark=mark if news.ended else None)
 
     def was_away_since(self, moment: datetime) -> bool:
         """Whether the account has been silent at some time since a moment, as far as was asked or told here."""

@@ -25,7 +25,7 @@ class Standing(BaseModel):
     """Until the next call: the carrier named a time to come back."""
     in_flight: int
     open_for: float | None
-    """Since the carrier does not answer and the breaker is open."""
+    """The breaker is open: since the carrier answers nobody, or no change."""
     probe_in: float | None
     """Until one call tries whether it is back."""
 

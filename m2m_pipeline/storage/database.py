@@ -168,6 +168,24 @@ class Database:
         raise AssertionError
 
     @contextmanager
+    def marked(self, tenant_id: int | None = None) -> Generator[tuple[Connection, str]]:
+        """One transaction that leaves the mark it is given with its work: where both stand, it has not failed.
+
+        Raises:
+            DatabaseUnavailableError: nothing was recorded, or no mark was left; or the server cannot be asked.
+
+        """
+        mark, ending = marks.new(), False
+        try:
+            with self.begin() as connection:
+                yield connection, mark
+                ending = True
+        except DatabaseUnavailableError:
+            # The answer to the commit may be all that was lost: said again, the same work would be done twice.
+            if not (ending and self._was_committed(mark, tenant_id)):
+                raise
+
+    @contextmanager
     def fenced(self, attempt: Attempt, *, shared: bool = False) -> Generator[Connection]:
         """One transaction that only the owner of the lease can make.
 
@@ -179,16 +197,9 @@ class Database:
             DatabaseUnavailableError: as `begin`.
 
         """
-        mark, is_marked = marks.new(), False
-        try:
-            with self.begin() as connection:
-                self._fence(connection, attempt, mark, shared=shared)
-                is_marked = True
-                yield connection
-        except DatabaseUnavailableError:
-            # The answer to the commit may be all that was lost: said again, the same work would be done twice.
-            if not (is_marked and self._was_committed(mark, attempt.tenant_id)):
-                raise
+        with self.marked(attempt.tenant_id) as (connection, mark):
+            self._fence(connection, attempt, mark, shared=shared)
+            yield connection
 
     def _fence(self, connection: Connection, attempt: Attempt, mark: str, *, shared: bool) -> None:
         """Lock the attempt's bulk change, and leave the transaction's mark."""

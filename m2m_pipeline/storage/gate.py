@@ -18,7 +18,7 @@ answer no longer. Nothing frees its place earlier, not even another attempt that
 caller is gone ends nothing at the carrier, and the attempt's calls would be more than the account may have in flight.
 Longer than any call is waited for; what a carrier does for longer after we hung up, nobody could learn."""
 
-_GATE_COLUMNS = "next_call_at, pace, paced_at, recent, probe_at, waiting, open_since, lost"
+_GATE_COLUMNS = "next_call_at, pace, paced_at, recent, probe_at, waiting, open_since, lost, lost_at"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +100,19 @@ def change_is_under_way(connection: Connection, base_url: str, username: str) ->
     ).scalar_one()
 
 
-def store(connection: Connection, account: str, gate: Gate, holder: str = "", grant: Grant | None = None) -> list[int]:
-    """Write the account's gate back, and count the new places that `holder` is granted as in flight; their ids."""
+def store(
+    connection: Connection,
+    account: str,
+    gate: Gate,
+    holder: str = "",
+    grant: Grant | None = None,
+    *,
+    mark: str | None = None,
+) -> list[int]:
+    """Write the account's gate back, and count the new places that `holder` is granted as in flight; their ids.
+
+    `mark`: left with it (see `marks`).
+    """
     last_at = grant.first_at + (grant.calls - 1) * grant.spacing if grant else 0.0
     rows = connection.execute(
         text(
@@ -109,8 +120,11 @@ def store(connection: Connection, account: str, gate: Gate, holder: str = "", gr
             WITH gate AS (
                 UPDATE m2m.carrier_gate
                 SET next_call_at = :next_call_at, pace = :pace, paced_at = :paced_at, recent = :recent,
-                    probe_at = :probe_at, waiting = CAST(:waiting AS jsonb), open_since = :open_since, lost = :lost
+                    probe_at = :probe_at, waiting = CAST(:waiting AS jsonb), open_since = :open_since, lost = :lost,
+                    lost_at = :lost_at
                 WHERE account = :account
+            ), mark AS (
+                INSERT INTO m2m.transaction_mark (id) SELECT CAST(:mark AS uuid) WHERE CAST(:mark AS uuid) IS NOT NULL
             )
             INSERT INTO m2m.carrier_call (account, holder, ends_at)
             SELECT :account, :holder, :ends_at FROM generate_series(1, :places) RETURNING id
@@ -126,9 +140,11 @@ def store(connection: Connection, account: str, gate: Gate, holder: str = "", gr
             "waiting": json.dumps([asdict(turn) for turn in gate.waiting]),
             "open_since": gate.open_since,
             "lost": gate.lost,
+            "lost_at": gate.lost_at,
             "holder": holder,
             "ends_at": last_at + CALL_ENDS_SECONDS,
             "places": grant.places if grant else 0,
+            "mark": mark,
         },
     )
     return [row.id for row in rows]
@@ -152,4 +168,5 @@ def _gate(row: Row[tuple[object, ...]]) -> Gate:
         waiting=tuple(Turn(**turn) for turn in row.waiting),
         open_since=row.open_since,
         lost=row.lost,
+        lost_at=row.lost_at,
     )

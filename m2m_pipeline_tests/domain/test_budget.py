@@ -313,6 +313,26 @@ def test_a_change_that_is_answered_ends_the_doubt_about_changes() -> None:
     assert heard(closed, limits, [LOST] * (SILENT_IN_A_ROW - 1), 111.0).probe_at is None
 
 
+def test_an_outage_of_changes_alone_lasts_from_its_first_opening_until_a_change_is_answered() -> None:
+    limits = Limits(5.0, 5)
+    opened = heard(Gate(), limits, [LOST] * SILENT_IN_A_ROW, 100.0)
+    closed = heard(opened, limits, [ANSWERED], 110.0)
+    reopened = heard(closed, limits, [LOST], 111.0)
+
+    assert [gate.open_since for gate in (opened, closed, reopened)] == [100.0] * 3
+    assert (reopened.probe_at, reopened.lost_at) == (111.0 + PROBE_SECONDS, 111.0)
+    assert heard(reopened, limits, [ANSWERED, CHANGED], 121.0).open_since is None
+
+
+def test_an_outage_that_began_with_all_calls_and_is_one_of_changes_is_one_outage() -> None:
+    limits = Limits(5.0, 5)
+    opened = heard(Gate(), limits, [LOST, *[SILENT] * (SILENT_IN_A_ROW - 1)], 100.0)
+    closed = heard(opened, limits, [ANSWERED], 110.0)
+
+    assert is_away(closed)
+    assert heard(closed, limits, [LOST] * SILENT_IN_A_ROW, 111.0).open_since == 100.0
+
+
 def test_reads_that_are_lost_now_and_then_leave_no_doubt_about_changes() -> None:
     limits = Limits(5.0, 5)
 

@@ -33,7 +33,8 @@ def break_(world: World, name: AlertName) -> str:
             world.sql("UPDATE m2m.bulk_change SET status = %s, finished_at = clock_timestamp()", status)
             return f"bulk change {bulk_change_id}"
         case AlertName.BREAKER_OPEN:
-            world.sql("UPDATE m2m.carrier_gate SET open_since = extract(epoch FROM clock_timestamp()) - 601")
+            began = world.sql("SELECT extract(epoch FROM clock_timestamp()) - 601")[0][0]
+            world.sql("UPDATE m2m.carrier_gate SET open_since = %s, probe_at = 1", began)
         case AlertName.QUEUE_STUCK:
             world.submit()
             world.sql("UPDATE m2m.bulk_change SET attempt_queued_at = attempt_queued_at - interval '31 minutes'")
@@ -76,7 +77,7 @@ def drift_away(world: World) -> None:
 def mend(world: World) -> None:
     """End whatever `break_` made hold."""
     world.sql("UPDATE m2m.bulk_change SET status = 'PROCESSED', fruitless_attempts = 0")
-    world.sql("UPDATE m2m.carrier_gate SET open_since = NULL")
+    world.sql("UPDATE m2m.carrier_gate SET open_since = NULL, probe_at = NULL")
     world.sql("UPDATE m2m.notice SET status = 'DELIVERED' WHERE status = 'DEAD'")
     world.sql("DELETE FROM m2m.drift")
     world.sql("UPDATE m2m.service_provider SET created_at = clock_timestamp()")
@@ -97,6 +98,19 @@ def test_an_alert_is_raised_once_and_resolved_once(world: World, name: AlertName
     assert watch().resolved == []
     break_(world, name) if name is AlertName.BREAKER_OPEN else mend(world)
     assert len(watch().raised) == (name is AlertName.BREAKER_OPEN), "what comes back is told again"
+
+
+@pytest.mark.parametrize(("lost_ago", "told"), [(599, True), (601, False)])
+def test_a_carrier_that_answers_reads_alone_is_told_as_long_as_changes_are_lost(
+    world: World, lost_ago: int, *, told: bool
+) -> None:
+    """A read has closed the breaker. Where nobody tries a change any more, nobody knows of an outage either."""
+    break_(world, AlertName.BREAKER_OPEN)
+    world.sql(
+        "UPDATE m2m.carrier_gate SET probe_at = NULL, lost_at = extract(epoch FROM clock_timestamp()) - %s", lost_ago
+    )
+
+    assert bool(world.services.alerting.watch().raised) is told
 
 
 @pytest.mark.parametrize("name", sorted(AGING))

@@ -68,6 +68,9 @@ def test_a_carrier_that_answers_reads_and_no_change_is_given_up_after_the_patien
     assert evidence.bulk.status == BulkChangeStatus.FAILED
     ends = {(row.status, row.reason, row.attempts) for row in evidence.rows}
     assert ends == {("REFUSED", "CARRIER_UNREACHABLE", 0)}
+    ((outage_began,),) = world.sql("SELECT open_since FROM m2m.carrier_gate")
+    lost = [call.wall for call in evidence.puts()]
+    assert float(str(outage_began)) < (lost[0] + lost[-1]) / 2, "at the first opening, not at the last"
     check_all(evidence)
 
 

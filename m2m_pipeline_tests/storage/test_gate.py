@@ -32,7 +32,7 @@ def test_an_account_that_was_never_used_may_call_at_once(stock: Stock) -> None:
 
 def test_the_gate_is_found_as_it_was_left(stock: Stock) -> None:
     turns = (Turn("run-1", 10.0, 10.5, turns=3), Turn("run-2", 11.0, 11.5))
-    left = Gate(12.5, 3.5, 11.0, (True, False, True), 99.0, turns, 89.0, 3)
+    left = Gate(12.5, 3.5, 11.0, (True, False, True), 99.0, turns, 89.0, 3, 98.0)
 
     with stock.database.begin() as tx:
         gate.lock(tx, "a")

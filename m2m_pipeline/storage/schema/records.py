@@ -85,6 +85,7 @@ class CarrierGate(Base):
     waiting: Mapped[list[dict[str, object]]] = mapped_column(JSONB, server_default=text("'[]'"))
     open_since: Mapped[float | None]
     lost: Mapped[int] = mapped_column(server_default=text("0"))
+    lost_at: Mapped[float | None]
 
 
 class CarrierCall(Base):
