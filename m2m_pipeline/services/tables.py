@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from m2m_pipeline.domain.carrier import DeviceReading
@@ -29,7 +30,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
             that has more cells than there are columns.
 
     """
-    return parse_table(path.name, _read_bytes(path), required, optional)
+    return parse_table(path.name, read_bytes(path), required, optional)
 
 
 def parse_table(
@@ -65,12 +66,26 @@ def parse_table(
     return rows
 
 
+def parse_devices(name: str, content: bytes) -> tuple[list[str], list[Problem]]:
+    """The ICCIDs in a CSV file, and what of it cannot be read; with a fault of the whole file there are none."""
+    try:
+        return [row["iccid"] for row in parse_table(name, content, ["iccid"])], []
+    except RequestRejectedError as rejected:
+        return [], [replace(problem, location=("devices",)) for problem in rejected.problems]
+
+
 def unarmed(cell: str) -> str:
     """A cell that a spreadsheet does not take for a formula."""
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """What is in a file.
+
+    Raises:
+        RequestRejectedError: it is too large, or cannot be read.
+
+    """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             size, limit = path.stat().st_size // 1024**2, MAX_FILE_BYTES // 1024**2
@@ -130,7 +145,7 @@ def read_request(path: Path) -> dict[str, object]:
         RequestRejectedError: the file is too large, not UTF-8, or no JSON object.
 
     """
-    return parse_json(path.name, _read_bytes(path))
+    return parse_json(path.name, read_bytes(path))
 
 
 def parse_json(name: str, content: bytes) -> dict[str, object]:
