@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from m2m_pipeline.domain.carrier import DeviceReading
@@ -42,6 +42,33 @@ def parse_table(
         RequestRejectedError: as `read_table`.
 
     """
+    table = _parse(name, content, required, optional)
+    if table.ragged:
+        raise RequestRejectedError(table.ragged)
+    return table.rows
+
+
+def parse_devices(name: str, content: bytes) -> tuple[list[str], list[Problem]]:
+    """The ICCIDs in a CSV file, and what of it cannot be read; with a fault of the whole file there are none.
+
+    A line with more cells than there are columns is a row at fault, and stands for itself: which of its cells would be
+    the ICCID is not known.
+    """
+    try:
+        table = _parse(name, content, ["iccid"], [])
+    except RequestRejectedError as rejected:
+        return [], [replace(problem, location=("devices",)) for problem in rejected.problems]
+    return [table.lines.get(number, row["iccid"]) for number, row in enumerate(table.rows, 1)], table.ragged
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    rows: list[Mapping[str, str]]
+    ragged: list[Problem]  # each line that has more cells than there are columns
+    lines: Mapping[int, str]  # these lines, by the number of their row
+
+
+def _parse(name: str, content: bytes, required: Sequence[str], optional: Sequence[str]) -> _Table:
     text = _decoded(name, content)
     delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -50,28 +77,19 @@ def parse_table(
         places = _places(name, header, required, optional)
         rows: list[Mapping[str, str]] = []
         ragged: list[Problem] = []
+        lines: dict[int, str] = {}
         for number, cells in enumerate(reader, 1):
             if len(cells) > len(header):
                 message = f"{name}, line {reader.line_num}: {len(cells)} cells under {len(header)} column names."
-                value = shown(delimiter.join(cells))
-                ragged.append(Problem(ReasonCode.FILE_MALFORMED, message, "file", value, number))
+                lines[number] = delimiter.join(cells)[:MAX_CELL_LENGTH]
+                ragged.append(Problem(ReasonCode.FILE_MALFORMED, message, "file", shown(lines[number]), number))
             rows.append({column: _cell(cells, place) for column, place in places.items()})
     except csv.Error as error:
         message = f"{name}, line {reader.line_num}: {error}."
         raise _rejected(ReasonCode.FILE_MALFORMED, message) from None
-    if ragged:
-        raise RequestRejectedError(ragged)
-    while rows and not any(rows[-1].values()):
+    while rows and len(rows) not in lines and not any(rows[-1].values()):
         rows.pop()
-    return rows
-
-
-def parse_devices(name: str, content: bytes) -> tuple[list[str], list[Problem]]:
-    """The ICCIDs in a CSV file, and what of it cannot be read; with a fault of the whole file there are none."""
-    try:
-        return [row["iccid"] for row in parse_table(name, content, ["iccid"])], []
-    except RequestRejectedError as rejected:
-        return [], [replace(problem, location=("devices",)) for problem in rejected.problems]
+    return _Table(rows, ragged, lines)
 
 
 def unarmed(cell: str) -> str:

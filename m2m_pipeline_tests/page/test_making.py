@@ -70,6 +70,18 @@ def test_a_file_that_cannot_be_read_is_told_with_the_form_as_it_was(operator: Vi
     assert world.count("page_draft") == 0
 
 
+def test_a_line_with_too_many_cells_is_a_row_at_fault_that_can_be_left_out(operator: Visitor, world: World) -> None:
+    good, bad = world.iccids[:2]
+    fields = {"form_token": operator.token(), "provider": PROVIDER, "rate_plan": NEW}
+    file = {"file": ("sims.csv", f"iccid\n{bad},9\n{good}\n".encode(), "text/csv")}
+    kept = operator.client.post("/new", data=fields, files=file, headers={"Origin": operator.origin})
+    draft = kept.headers["Location"]
+    assert "sims.csv, line 2: 2 cells under 1 column names." in operator.get(draft).text
+    assert f'1,"{bad},9",malformed file' in operator.get(f"{draft}/rejects.csv").text
+    assert operator.post(draft, {"start": "later", "invalid_rows": "skip"}).headers["Location"] == "/changes/1"
+    assert world.sql("SELECT status FROM m2m.device_change ORDER BY row_number") == [("REFUSED",), ("PENDING",)]
+
+
 @pytest.mark.parametrize("header", ["", "ICCID\n", "SIM\n", "sim_number\r\n", "ICC-ID;"])
 @pytest.mark.parametrize("between", ["\n", "\r\n", " ", "\t", ", ", ";", "\n\n"])
 def test_pasted_iccids_are_rows_whatever_stands_between_and_above_them(header: str, between: str) -> None:

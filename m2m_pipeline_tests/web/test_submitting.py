@@ -118,6 +118,24 @@ def test_a_csv_comes_as_a_form(door: Door, header: str, end: str) -> None:
     assert (answer.json()["devices"], answer.json()["status"]) == (3, "NEW")
 
 
+def test_lines_with_too_many_cells_are_rows_at_fault_and_can_be_skipped(door: Door) -> None:
+    fields = {"provider": PROVIDER, "rate_plan": NEW}
+    files = csv(f"{door.world.iccids[0]},12", door.world.iccids[1], "12")
+    refused = door.as_().post(CHANGES, data=fields, files=files)
+    assert refused.status_code == 400
+    assert [(error["row"], error["code"]) for error in refused.json()["errors"]] == [
+        (1, "FILE_MALFORMED"),
+        (3, "ICCID_MALFORMED"),
+    ]
+    recorded = door.as_().post(CHANGES, data={**fields, "invalid_rows": "skip"}, files=files)
+    assert recorded.status_code == 202, recorded.text
+    assert door.world.sql("SELECT status, reason FROM m2m.device_change ORDER BY row_number") == [
+        ("REFUSED", "FILE_MALFORMED"),
+        ("PENDING", None),
+        ("REFUSED", "ICCID_MALFORMED"),
+    ]
+
+
 def test_a_damaged_number_is_called_by_its_name_and_row(door: Door) -> None:
     rounded = "8988216716970012000"
     fields = {"provider": PROVIDER, "rate_plan": NEW}
