@@ -40,6 +40,20 @@ def test_fifty_confirmations_at_once_make_one_bulk_change(operator: Visitor, wor
     assert operator.get(draft).headers["Location"] == "/changes/1"
 
 
+def test_what_was_recorded_is_never_told_as_nothing_whatever_becomes_of_the_draft(
+    operator: Visitor, world: World
+) -> None:
+    draft = draft_of(operator, *world.iccids[:3])
+    world.sql(
+        "CREATE FUNCTION m2m.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+        "CREATE TRIGGER fail BEFORE UPDATE ON m2m.page_draft FOR EACH ROW EXECUTE FUNCTION m2m.fail()"
+    )
+    for start in ("later", "now"):
+        assert operator.post(draft, {"start": start}).headers.get("Location") == "/changes/1"
+    assert operator.get(draft).headers["Location"] == "/changes/1"
+    assert world.sql("SELECT status FROM m2m.bulk_change") == [("NEW",)]
+
+
 def test_what_changed_since_the_preview_is_told_and_nothing_recorded(operator: Visitor, world: World) -> None:
     draft = draft_of(operator, *world.iccids[:3])
     assert "rows at fault</dt><dd>0" in operator.get(draft).text
