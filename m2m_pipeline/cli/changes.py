@@ -11,7 +11,10 @@ import typer
 from m2m_pipeline.cli.options import AsJson, Tenant, actor, application
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from m2m_pipeline.bootstrap import Application
+    from m2m_pipeline.domain.request import BulkChangeRequest
     from m2m_pipeline.services.reporting import ResultDocument
 
 NOT_ALL_DONE = 1
@@ -52,8 +55,6 @@ def submit(
 
     Exit status: 2 when rejected, 1 when it ends otherwise than PROCESSED.
     """
-    from m2m_pipeline.domain.request import parse_request
-
     given = {
         "provider": provider,
         "rate_plan": rate_plan,
@@ -65,7 +66,7 @@ def submit(
         "invalid_rows": None if invalid_rows == "reject" else invalid_rows,
         "process_changes": None if process_changes else False,
     }
-    request = parse_request({**_from_file(file), **{name: value for name, value in given.items() if value is not None}})
+    request = _request(file, {name: value for name, value in given.items() if value is not None})
     with application() as services:
         recorded = services.submission.submit(tenant, request, actor())
         if wait and request.process_changes:
@@ -141,13 +142,15 @@ def result(
             _print_document(services.reporting.document(tenant, bulk_change_id), as_json=output == "json")
 
 
-def _from_file(file: Path) -> dict[str, object]:
-    """The request in a JSON file, or the devices in a CSV file."""
-    from m2m_pipeline.services.tables import read_request, read_table
+def _request(file: Path, given: "Mapping[str, object]") -> "BulkChangeRequest":
+    """The request in a JSON file, or for the devices in a CSV file; what is `given` beside it holds."""
+    from m2m_pipeline.domain.request import parse_request
+    from m2m_pipeline.services.tables import parse_devices, read_bytes, read_request
 
     if file.suffix.lower() == ".json":
-        return read_request(file)
-    return {"devices": [row["iccid"] for row in read_table(file, ["iccid"])]}
+        return parse_request({**read_request(file), **given})
+    devices, faults = parse_devices(file.name, read_bytes(file))
+    return parse_request({"devices": devices, **given}, faults)
 
 
 def _follow(services: "Application", tenant: str, bulk_change_id: int, *, quiet: bool) -> "ResultDocument":

@@ -8,9 +8,10 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Annotated, cast
+from typing import Annotated, Self, cast
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from m2m_pipeline.domain.batching import MAX_BATCH_SIZE
 from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
@@ -105,19 +106,28 @@ class BulkChangeRequest(BaseModel):
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     invalid_rows: InvalidRows = InvalidRows.REJECT
     idempotency_key: Annotated[Name, Field(min_length=1)] | None = None
+    _faults: tuple[Problem, ...] = PrivateAttr(default=())
 
     @model_validator(mode="before")
     @classmethod
     def _from_the_existing_system(cls, data: object) -> object:
-        if not isinstance(data, Mapping):
-            return data
-        fields = cast("Mapping[str, object]", data)
-        update = fields.get(_UPDATE)
-        flat = {**fields, **(cast("Mapping[str, object]", update) if isinstance(update, Mapping) else {})}
-        if isinstance(update, Mapping) or update is None:
-            flat.pop(_UPDATE, None)
-        named = {_LEGACY_NAMES.get(name, name): value for name, value in flat.items() if name not in _LEGACY_IGNORED}
-        return _provider_by_name(_without_nulls(named))
+        return _in_our_names(cast("Mapping[str, object]", data)) if isinstance(data, Mapping) else data
+
+    @property
+    def faults(self) -> tuple[Problem, ...]:
+        """What could not be read, of the request or of single rows: told with whatever the examination finds."""
+        return self._faults
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether a field could not be read: what is left is another request, and is never recorded."""
+        return any(fault.row is None for fault in self._faults)
+
+    def with_faults(self, faults: Sequence[Problem]) -> Self:
+        """The same request, with these faults."""
+        told = self.model_copy()
+        told._faults = tuple(faults)  # noqa: SLF001 -- our own kind
+        return told
 
     @property
     def digest(self) -> str:
@@ -131,43 +141,56 @@ class BulkChangeRequest(BaseModel):
         return {**self.model_dump(mode="json", exclude={"devices"}), "device_count": len(self.devices)}
 
 
-def parse_request(data: object) -> BulkChangeRequest:
-    """The request in `data` (parsed JSON).
+def parse_request(data: object, faults: Sequence[Problem] = ()) -> BulkChangeRequest:
+    """The request in `data` (parsed JSON), as far as it can be read, with one fault for each field that cannot.
+
+    `faults`: what is wrong with it already.
 
     Raises:
-        RequestRejectedError: with one problem for each field that cannot be read.
+        RequestRejectedError: it is no object, and nothing of it can be read.
 
     """
     try:
-        return BulkChangeRequest.model_validate(data)
+        return BulkChangeRequest.model_validate(data).with_faults(faults)
     except ValidationError as error:
-        faults = error.errors(include_url=False)
-        raise RequestRejectedError(
-            [
-                Problem(
-                    ReasonCode.FIELD_INVALID,
-                    f"{'.'.join(str(part) for part in fault['loc']) or 'request'}: {fault['msg']}.",
-                    field=".".join(str(part) for part in fault["loc"]) or None,
-                    value=shown(fault["input"]) if isinstance(fault["input"], str | int | float) else None,
-                    location=fault["loc"],
-                )
-                for fault in faults
-            ]
-        ) from None
+        unread = error.errors(include_url=False)
+    told = [_fault(one) for one in unread]
+    if not isinstance(data, Mapping):
+        raise RequestRejectedError(told)
+    readable = _readable(cast("Mapping[str, object]", data), [one["loc"] for one in unread])
+    return BulkChangeRequest.model_validate(readable).with_faults([*faults, *told])
 
 
-def readable_key(data: Mapping[str, object]) -> str | None:
-    """The idempotency key that `data` brings, even where the rest of it is no request; None for none that holds."""
-    try:
-        return _Keyed.model_validate(data).idempotency_key
-    except ValidationError:
-        return None
+def _fault(unread: ErrorDetails) -> Problem:
+    place = ".".join(str(part) for part in unread["loc"])
+    field, *inner = unread["loc"] or ("",)
+    row = inner[0] + 1 if field == "devices" and inner and isinstance(inner[0], int) else None
+    given = unread["input"]
+    value = shown(given) if isinstance(given, str | int | float) else None
+    message = f"{place or 'request'}: {unread['msg']}."
+    return Problem(ReasonCode.FIELD_INVALID, message, place or None, value, row, unread["loc"])
 
 
-class _Keyed(BaseModel):
-    model_config = ConfigDict(str_strip_whitespace=True)
+def _readable(data: Mapping[str, object], unread: Sequence[tuple[str | int, ...]]) -> dict[str, object]:
+    """The request without what cannot be read; a row stays in its place, empty."""
+    fields = _in_our_names(data)
+    devices = fields.get("devices")
+    rows = list(cast("Sequence[object]", devices)) if isinstance(devices, list | tuple) else []
+    for field, *inner in unread:
+        if inner and isinstance(inner[0], int):
+            rows[inner[0]] = ""
+        else:
+            fields.pop(str(field))
+    return {**fields, "devices": rows} if "devices" in fields else fields
 
-    idempotency_key: Annotated[Name, Field(min_length=1)] | None = None
+
+def _in_our_names(fields: Mapping[str, object]) -> dict[str, object]:
+    update = fields.get(_UPDATE)
+    flat = {**fields, **(cast("Mapping[str, object]", update) if isinstance(update, Mapping) else {})}
+    if isinstance(update, Mapping) or update is None:
+        flat.pop(_UPDATE, None)
+    named = {_LEGACY_NAMES.get(name, name): value for name, value in flat.items() if name not in _LEGACY_IGNORED}
+    return _provider_by_name(_without_nulls(named))
 
 
 def _without_nulls(fields: Mapping[str, object]) -> dict[str, object]:

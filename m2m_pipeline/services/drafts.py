@@ -3,14 +3,20 @@
 No bulk change exists before the confirmation; the draft's id is then its idempotency key.
 """
 
+import logging
 import secrets
 
+from pydantic import TypeAdapter
+
+from m2m_pipeline.domain.problems import Problem
 from m2m_pipeline.domain.request import BulkChangeRequest, parse_request
 from m2m_pipeline.storage import page
-from m2m_pipeline.storage.database import Database
+from m2m_pipeline.storage.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 
 KEPT = 5
 """Drafts of one session; a further one takes the place of the oldest."""
+_LOG = logging.getLogger(__name__)
+_FAULTS = TypeAdapter(tuple[Problem, ...])
 
 
 class DraftUnknownError(Exception):
@@ -33,7 +39,8 @@ class Drafts:
         """Keep a request for its confirmation; the draft's id."""
         draft_id = secrets.token_urlsafe(16)
         with self._database.begin() as tx:
-            page.insert_draft(tx, session_id, draft_id, request.model_dump(mode="json"))
+            kept = {**request.model_dump(mode="json"), "faults": _FAULTS.dump_python(request.faults, mode="json")}
+            page.insert_draft(tx, session_id, draft_id, kept)
             page.delete_older_drafts(tx, session_id, KEPT)
         return draft_id
 
@@ -48,10 +55,18 @@ class Drafts:
             draft = page.find_draft(tx, session_id, draft_id)
         if draft is None:
             raise DraftUnknownError
-        request = parse_request({**draft.request, "idempotency_key": f"page-{draft.id}"})
+        kept = {**draft.request, "idempotency_key": page.draft_key(draft.id)}
+        faults = _FAULTS.validate_python(kept.pop("faults", ()))
+        request = parse_request(kept, faults)
         return request, draft.bulk_change_id
 
     def confirmed(self, draft_id: str, bulk_change_id: int) -> None:
-        """Remember what the draft has become."""
-        with self._database.begin() as tx:
-            page.mark_confirmed(tx, draft_id, bulk_change_id)
+        """Free the draft of its devices, which the bulk change has from now on.
+
+        The change is recorded, whatever happens here: a fault is logged, and `find` knows it by the draft's key.
+        """
+        try:
+            with self._database.begin() as tx:
+                page.mark_confirmed(tx, draft_id, bulk_change_id)
+        except (DatabaseUnavailableError, DatabaseRefusedError) as error:
+            _LOG.warning("Bulk change %d is recorded, and its draft keeps its devices: %s", bulk_change_id, error)

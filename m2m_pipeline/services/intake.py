@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from m2m_pipeline.domain.inbox import Message, MessageQueue, Received
 from m2m_pipeline.domain.problems import RequestRejectedError
-from m2m_pipeline.domain.request import BulkChangeRequest, parse_request, readable_key
+from m2m_pipeline.domain.request import parse_request
 from m2m_pipeline.services.submission import Submission
 from m2m_pipeline.storage import accounts, inbox
 from m2m_pipeline.storage.database import Database, DatabaseRefusedError
@@ -91,10 +91,12 @@ class Intake:
         known = inbox.find(tx, tenant_id, message.id)
         if known:
             return Taken(known, again=True)
-        key = readable_key(content)
+        request = parse_request(content)
+        key = request.idempotency_key
+        # The message's id is its key where it brings none.
+        keyed = request if key else request.model_copy(update={"idempotency_key": message.id})
         try:
-            request = _request(content, message)
-            recorded = self._submission.record(tx, self._tenant_name, request, f"sqs:{message.sender}")
+            recorded = self._submission.record(tx, self._tenant_name, keyed, f"sqs:{message.sender}")
         except RequestRejectedError as rejected:
             return Taken(inbox.insert(tx, tenant_id, message, key, problems=rejected.problems), again=False)
         change_id = recorded.bulk_change_id
@@ -119,9 +121,3 @@ def _read(body: str) -> Mapping[str, object]:
     if not isinstance(content, dict):
         raise _UnreadableError("it is no JSON object.")
     return cast("Mapping[str, object]", content)
-
-
-def _request(content: Mapping[str, object], message: Message) -> BulkChangeRequest:
-    """The request; the message's id is its key where it brings none."""
-    request = parse_request(content)
-    return request if request.idempotency_key else request.model_copy(update={"idempotency_key": message.id})

@@ -106,7 +106,8 @@ class Submission:
             RequestRejectedError: with every reason; the transaction is as it was.
 
         """
-        return self._replayed(tx, tenant_name, request) or self._record(tx, tenant_name, request, requested_by)
+        known = None if request.is_cut else self._replayed(tx, tenant_name, request)
+        return known or self._record(tx, tenant_name, request, requested_by)
 
     def process(self, tenant_name: str, bulk_change_id: int) -> Recorded:
         """Queue a bulk change that was recorded as NEW.

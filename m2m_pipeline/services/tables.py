@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from m2m_pipeline.domain.carrier import DeviceReading
@@ -29,7 +30,7 @@ def read_table(path: Path, required: Sequence[str], optional: Sequence[str] = ()
             that has more cells than there are columns.
 
     """
-    return parse_table(path.name, _read_bytes(path), required, optional)
+    return parse_table(path.name, read_bytes(path), required, optional)
 
 
 def parse_table(
@@ -41,6 +42,33 @@ def parse_table(
         RequestRejectedError: as `read_table`.
 
     """
+    table = _parse(name, content, required, optional)
+    if table.ragged:
+        raise RequestRejectedError(table.ragged)
+    return table.rows
+
+
+def parse_devices(name: str, content: bytes) -> tuple[list[str], list[Problem]]:
+    """The ICCIDs in a CSV file, and what of it cannot be read; with a fault of the whole file there are none.
+
+    A line with more cells than there are columns is a row at fault, and stands for itself: which of its cells would be
+    the ICCID is not known.
+    """
+    try:
+        table = _parse(name, content, ["iccid"], [])
+    except RequestRejectedError as rejected:
+        return [], [replace(problem, location=("devices",)) for problem in rejected.problems]
+    return [table.lines.get(number, row["iccid"]) for number, row in enumerate(table.rows, 1)], table.ragged
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    rows: list[Mapping[str, str]]
+    ragged: list[Problem]  # each line that has more cells than there are columns
+    lines: Mapping[int, str]  # these lines, by the number of their row
+
+
+def _parse(name: str, content: bytes, required: Sequence[str], optional: Sequence[str]) -> _Table:
     text = _decoded(name, content)
     delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -49,20 +77,19 @@ def parse_table(
         places = _places(name, header, required, optional)
         rows: list[Mapping[str, str]] = []
         ragged: list[Problem] = []
+        lines: dict[int, str] = {}
         for number, cells in enumerate(reader, 1):
             if len(cells) > len(header):
                 message = f"{name}, line {reader.line_num}: {len(cells)} cells under {len(header)} column names."
-                value = shown(delimiter.join(cells))
-                ragged.append(Problem(ReasonCode.FILE_MALFORMED, message, "file", value, number))
+                lines[number] = delimiter.join(cells)[:MAX_CELL_LENGTH]
+                ragged.append(Problem(ReasonCode.FILE_MALFORMED, message, "file", shown(lines[number]), number))
             rows.append({column: _cell(cells, place) for column, place in places.items()})
     except csv.Error as error:
         message = f"{name}, line {reader.line_num}: {error}."
         raise _rejected(ReasonCode.FILE_MALFORMED, message) from None
-    if ragged:
-        raise RequestRejectedError(ragged)
-    while rows and not any(rows[-1].values()):
+    while rows and len(rows) not in lines and not any(rows[-1].values()):
         rows.pop()
-    return rows
+    return _Table(rows, ragged, lines)
 
 
 def unarmed(cell: str) -> str:
@@ -70,7 +97,13 @@ def unarmed(cell: str) -> str:
     return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """What is in a file.
+
+    Raises:
+        RequestRejectedError: it is too large, or cannot be read.
+
+    """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             size, limit = path.stat().st_size // 1024**2, MAX_FILE_BYTES // 1024**2
@@ -130,7 +163,7 @@ def read_request(path: Path) -> dict[str, object]:
         RequestRejectedError: the file is too large, not UTF-8, or no JSON object.
 
     """
-    return parse_json(path.name, _read_bytes(path))
+    return parse_json(path.name, read_bytes(path))
 
 
 def parse_json(name: str, content: bytes) -> dict[str, object]:

@@ -1,7 +1,7 @@
 """What is wrong with a request: of the whole of it, and of each row, said all at once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
@@ -66,10 +66,26 @@ def request_problems(
 def examine(
     tx: Connection, carriers: Carriers, tenant_name: str, request: BulkChangeRequest, *, may_wait: bool
 ) -> Examined:
-    """Look at everything before saying anything.
+    """Look at everything before saying anything; what could not be read is told with what is wrong with the rest.
 
     `may_wait`: a device that another bulk change has is no fault, where that one is under way.
     """
+    seen = _examine_rest(tx, carriers, tenant_name, request, may_wait=may_wait)
+    if not request.faults:
+        return seen
+    whole = [fault for fault in request.faults if fault.row is None]
+    unread = {fault.location[0] for fault in whole if fault.location}
+    if "service_provider_id" in unread:
+        unread.add("provider")
+    # What was not read is missed, too; to say so would tell the same thing twice.
+    others = [problem for problem in seen.problems if problem.value is not None or problem.field not in unread]
+    rows = {problem.row: problem for problem in [*seen.row_problems, *request.faults] if problem.row is not None}
+    return replace(seen, problems=[*whole, *others], row_problems=[rows[row] for row in sorted(rows)])
+
+
+def _examine_rest(
+    tx: Connection, carriers: Carriers, tenant_name: str, request: BulkChangeRequest, *, may_wait: bool
+) -> Examined:
     problems = _shape_problems(request)
     tenant = accounts.find_tenant(tx, tenant_name)
     provider = _provider(tx, tenant, request)

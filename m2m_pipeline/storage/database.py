@@ -25,6 +25,8 @@ LOCK_TIMEOUT_MS = 10_000
 IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 TRANSIENT_PATIENCE_SECONDS = 60.0
 """A failover takes 8 to 20 s. Tries are a tenth of a second apart at first, and five seconds and a bit at most."""
+SHORT_PATIENCE_SECONDS = 5.0
+"""For whoever is waited for: a client at the front door, and a sensor's tick, which comes again by itself."""
 WEB_ROLE = "m2m_web"
 """As whom the front door works: it owns nothing, and row-level security holds for it."""
 TENANT_SETTING = "m2m.tenant_id"
@@ -182,7 +184,7 @@ class Database:
                 ending = True
         except DatabaseUnavailableError:
             # The answer to the commit may be all that was lost: said again, the same work would be done twice.
-            if not (ending and self._was_committed(mark, tenant_id)):
+            if not (ending and retrying_transient(self._was_committed)(mark, tenant_id)):
                 raise
 
     @contextmanager
@@ -220,19 +222,14 @@ class Database:
     def _stands(self, mark: str, lost: CommitUnknownError) -> bool:
         """Whether the transaction that left the mark was committed. Raises `lost` where nobody can be asked."""
         try:
-            return self._was_committed(mark, self._tenant_id)
+            return retrying_briefly(self._was_committed)(mark, self._tenant_id)
         except DatabaseUnavailableError:
             raise lost from None
 
     def _was_committed(self, mark: str, tenant_id: int | None) -> bool:
         """Whether a transaction was committed whose connection was lost."""
-
-        @retrying_transient
-        def ask() -> bool:
-            with self.begin() as connection:
-                return marks.is_left(connection, mark, tenant_id)
-
-        return ask()
+        with self.begin() as connection:
+            return marks.is_left(connection, mark, tenant_id)
 
     def dispose(self) -> None:
         """Close the pool."""
@@ -242,8 +239,10 @@ class Database:
 retrying_transient = stamina.retry(on=DatabaseUnavailableError, attempts=None, timeout=TRANSIENT_PATIENCE_SECONDS)
 """For whole, idempotent transactions that nobody waits for: says them again while the database is away.
 
-The front door does not: whoever waits is told at once to come back. Only what became of a commit it asks so long.
+The front door does not: whoever waits is told at once to come back.
 """
+retrying_briefly = stamina.retry(on=DatabaseUnavailableError, attempts=None, timeout=SHORT_PATIENCE_SECONDS)
+"""The same for what is waited for, such as what became of a client's commit whose answer was lost."""
 
 
 def _note_retry(details: RetryDetails) -> None:

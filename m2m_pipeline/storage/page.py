@@ -96,6 +96,11 @@ class Draft:
     bulk_change_id: int | None
 
 
+def draft_key(draft_id: str) -> str:
+    """The idempotency key under which a draft is recorded."""
+    return f"page-{draft_id}"
+
+
 def insert_draft(connection: Connection, session_id: int, draft_id: str, request: Mapping[str, object]) -> None:
     """Keep a prepared request."""
     connection.execute(
@@ -120,10 +125,17 @@ def delete_older_drafts(connection: Connection, session_id: int, kept: int) -> N
 
 
 def find_draft(connection: Connection, session_id: int, draft_id: str) -> Draft | None:
-    """The session's draft of that id, or None."""
+    """The session's draft of that id, or None; what it has become is known by its key, also where it was not marked."""
     row = connection.execute(
-        text("SELECT id, request, bulk_change_id FROM m2m.page_draft WHERE id = :id AND page_session_id = :session"),
-        {"id": draft_id, "session": session_id},
+        text(
+            """
+            SELECT d.id, d.request, COALESCE(d.bulk_change_id, b.id) AS bulk_change_id
+            FROM m2m.page_draft d JOIN m2m.page_session s ON s.id = d.page_session_id
+            LEFT JOIN m2m.bulk_change b ON b.tenant_id = s.tenant_id AND b.idempotency_key = :key
+            WHERE d.id = :id AND d.page_session_id = :session
+            """
+        ),
+        {"id": draft_id, "session": session_id, "key": draft_key(draft_id)},
     ).first()
     return Draft(row.id, row.request, row.bulk_change_id) if row else None
 

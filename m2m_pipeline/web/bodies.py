@@ -12,7 +12,7 @@ from starlette.formparsers import MultiPartException
 from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.request import BulkChangeRequest, parse_request, place_in
-from m2m_pipeline.services.tables import parse_json, parse_table
+from m2m_pipeline.services.tables import parse_devices, parse_json
 from m2m_pipeline.web.problems import ProblemError
 
 FILE_FIELD = "file"
@@ -20,10 +20,10 @@ MAX_FIELDS = 30
 
 
 async def read_request(request: Request, idempotency_key: str | None = None) -> BulkChangeRequest:
-    """The request in the body; the key of the header, where one is given, is its key.
+    """The request in the body, as far as it can be read; the key of the header, where one is given, is its key.
 
     Raises:
-        RequestRejectedError: it cannot be read, with every reason.
+        RequestRejectedError: nothing of it can be read.
         ProblemError: the body is of no known type, or too long.
 
     """
@@ -75,16 +75,17 @@ async def _read_form(request: Request) -> dict[str, object]:
 
 
 def _parse(content: dict[str, object], idempotency_key: str | None) -> BulkChangeRequest:
+    faults: list[Problem] = []
     if FILE_FIELD in content:
-        table = parse_table("file", cast("bytes", content[FILE_FIELD]), ["iccid"])
+        devices, faults = parse_devices("file", cast("bytes", content[FILE_FIELD]))
         fields = {name: value for name, value in content.items() if name != FILE_FIELD}
-        content = {**fields, "devices": [row["iccid"] for row in table]}
+        content = {**fields, "devices": devices}
     if idempotency_key is not None:
         if content.get("idempotency_key", idempotency_key) != idempotency_key:
             message = "The header Idempotency-Key and the field idempotency_key differ."
-            raise RequestRejectedError([Problem(ReasonCode.FIELD_INVALID, message, "idempotency_key")])
+            faults = [*faults, Problem(ReasonCode.FIELD_INVALID, message, "idempotency_key")]
         content = {**content, "idempotency_key": idempotency_key}
-    return parse_request(content)
+    return parse_request(content, faults)
 
 
 def _rejected(message: str) -> RequestRejectedError:

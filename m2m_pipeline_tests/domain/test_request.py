@@ -29,10 +29,9 @@ EXISTING: Mapping[str, object] = {
 
 
 def faults(data: object) -> list[str | None]:
-    with pytest.raises(RequestRejectedError) as rejected:
-        parse_request(data)
-    assert {problem.code for problem in rejected.value.problems} == {"FIELD_INVALID"}
-    return [problem.field for problem in rejected.value.problems]
+    told = parse_request(data).faults
+    assert {problem.code for problem in told} == {"FIELD_INVALID"}
+    return [problem.field for problem in told]
 
 
 def test_the_existing_systems_request_is_understood() -> None:
@@ -158,7 +157,22 @@ def test_all_wrong_fields_are_named_at_once() -> None:
 
 @pytest.mark.parametrize("data", [None, [], "x", 7, [EXISTING]])
 def test_what_is_no_object_is_refused(data: object) -> None:
-    assert faults(data) == [None]
+    with pytest.raises(RequestRejectedError) as rejected:
+        parse_request(data)
+    assert [(problem.code, problem.field) for problem in rejected.value.problems] == [("FIELD_INVALID", None)]
+
+
+def test_the_rest_of_a_request_is_read_and_its_rows_stay_in_their_places() -> None:
+    request = parse_request({**EXISTING, "Devices": [None, ICCID, {}], "nonsense": 1, "batch_size": "many"})
+    assert (request.service_provider_id, request.rate_plan, request.devices) == (42, "Plan B", ("", ICCID, ""))
+    assert [(fault.field, fault.row) for fault in request.faults] == [
+        ("devices.0", 1),
+        ("devices.2", 3),
+        ("batch_size", None),
+        ("nonsense", None),
+    ]
+    assert request.is_cut
+    assert not parse_request({**EXISTING, "Devices": [None]}).is_cut
 
 
 def test_the_digest_is_of_the_content_and_not_of_its_form() -> None:

@@ -40,6 +40,20 @@ def test_fifty_confirmations_at_once_make_one_bulk_change(operator: Visitor, wor
     assert operator.get(draft).headers["Location"] == "/changes/1"
 
 
+def test_what_was_recorded_is_never_told_as_nothing_whatever_becomes_of_the_draft(
+    operator: Visitor, world: World
+) -> None:
+    draft = draft_of(operator, *world.iccids[:3])
+    world.sql(
+        "CREATE FUNCTION m2m.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;"
+        "CREATE TRIGGER fail BEFORE UPDATE ON m2m.page_draft FOR EACH ROW EXECUTE FUNCTION m2m.fail()"
+    )
+    for start in ("later", "now"):
+        assert operator.post(draft, {"start": start}).headers.get("Location") == "/changes/1"
+    assert operator.get(draft).headers["Location"] == "/changes/1"
+    assert world.sql("SELECT status FROM m2m.bulk_change") == [("NEW",)]
+
+
 def test_what_changed_since_the_preview_is_told_and_nothing_recorded(operator: Visitor, world: World) -> None:
     draft = draft_of(operator, *world.iccids[:3])
     assert "rows at fault</dt><dd>0" in operator.get(draft).text
@@ -68,6 +82,18 @@ def test_a_file_that_cannot_be_read_is_told_with_the_form_as_it_was(operator: Vi
     assert "is not UTF-8 (UTF-16)" in answer.text
     assert f"<option selected>{OLD}</option>" in answer.text
     assert world.count("page_draft") == 0
+
+
+def test_a_line_with_too_many_cells_is_a_row_at_fault_that_can_be_left_out(operator: Visitor, world: World) -> None:
+    good, bad = world.iccids[:2]
+    fields = {"form_token": operator.token(), "provider": PROVIDER, "rate_plan": NEW}
+    file = {"file": ("sims.csv", f"iccid\n{bad},9\n{good}\n".encode(), "text/csv")}
+    kept = operator.client.post("/new", data=fields, files=file, headers={"Origin": operator.origin})
+    draft = kept.headers["Location"]
+    assert "sims.csv, line 2: 2 cells under 1 column names." in operator.get(draft).text
+    assert f'1,"{bad},9",malformed file' in operator.get(f"{draft}/rejects.csv").text
+    assert operator.post(draft, {"start": "later", "invalid_rows": "skip"}).headers["Location"] == "/changes/1"
+    assert world.sql("SELECT status FROM m2m.device_change ORDER BY row_number") == [("REFUSED",), ("PENDING",)]
 
 
 @pytest.mark.parametrize("header", ["", "ICCID\n", "SIM\n", "sim_number\r\n", "ICC-ID;"])

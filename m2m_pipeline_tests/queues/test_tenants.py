@@ -43,7 +43,8 @@ def test_a_message_may_not_name_a_company(
     drain(world, open_queue(mailbox), tenant=rival)
 
     (kept,) = world.services.inbox.look_up(rival, message_id)
-    assert [(problem.code.value, problem.field) for problem in kept.problems] == [("FIELD_INVALID", name)]
+    told = [(problem.code.value, problem.field) for problem in kept.problems]
+    assert told == [("FIELD_INVALID", name), ("PROVIDER_UNKNOWN", "provider")]
 
 
 def test_the_same_key_on_two_companies_queues_is_two_requests(

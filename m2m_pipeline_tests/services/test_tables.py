@@ -6,7 +6,7 @@ import pytest
 
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.services import tables
-from m2m_pipeline.services.tables import read_devices, read_request, read_table
+from m2m_pipeline.services.tables import parse_devices, read_devices, read_request, read_table
 
 ICCID = "8988216716970000001"
 OTHER = "8988216716970000002"
@@ -167,3 +167,9 @@ def test_every_line_with_too_many_cells_is_told_at_once(file: Path) -> None:
         (1, "sims.csv, line 2: 3 cells under 2 column names."),
         (3, "sims.csv, line 4: 4 cells under 2 column names."),
     ]
+
+
+def test_of_a_list_of_devices_such_a_line_is_a_row_at_fault_and_the_others_are_read() -> None:
+    devices, faults = parse_devices("sims.csv", f"iccid,note\n{ICCID},one, two\n{OTHER},fine\n,,\n".encode())
+    assert devices == [f"{ICCID},one, two", OTHER, ",,"]
+    assert [(fault.code.value, fault.row) for fault in faults] == [("FILE_MALFORMED", 1), ("FILE_MALFORMED", 3)]

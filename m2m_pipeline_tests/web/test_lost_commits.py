@@ -1,5 +1,6 @@
 """The connection to the database breaks around the commit of a request: the answer is what is recorded."""
 
+import time
 from collections.abc import Generator
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import pytest
 import stamina
 from sqlalchemy import make_url
 
+from m2m_pipeline.storage.database import SHORT_PATIENCE_SECONDS
 from m2m_pipeline_tests.faults.proxy import Fault, Harm, Proxy, proxy_before
 from m2m_pipeline_tests.web.door import Door, open_door
 from m2m_pipeline_tests.world import World
@@ -60,6 +62,15 @@ def test_a_commit_whose_answer_is_lost_is_looked_up_and_told(wired: Wired) -> No
     assert fault.struck == 1
     assert (answer.status_code, answer.json()["status"]) == (202, "QUEUED")
     assert wired.door.world.count("bulk_change") == 1
+
+
+def test_a_client_waits_seconds_for_what_became_of_a_commit_and_no_minute(wired: Wired) -> None:
+    wired.strike(_Outage(Harm.CUT_BEFORE, b"COMMIT", after=RECORDING))
+    began = time.monotonic()
+    with stamina.set_testing(False):
+        answer = wired.door.as_().post(CHANGES, json=wired.door.request())
+    assert answer.json()["type"] == "urn:m2m:problem:commit-unknown"
+    assert time.monotonic() - began < 2 * SHORT_PATIENCE_SECONDS
 
 
 def test_a_commit_that_does_not_arrive_is_503_and_nothing_is_recorded(wired: Wired) -> None:

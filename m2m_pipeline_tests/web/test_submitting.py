@@ -38,6 +38,45 @@ def test_every_reason_is_said_at_once_and_nothing_is_recorded(door: Door) -> Non
     assert door.world.count("bulk_change") == 0
 
 
+def test_what_cannot_be_read_is_told_with_every_other_reason_also_by_the_dry_run(door: Door) -> None:
+    wrong = door.request(rate_plan="No such", batch_size="many", nonsense=1, devices=[None, "12", door.world.iccids[0]])
+    answer = door.as_().post(CHANGES, json=wrong)
+    assert (answer.status_code, answer.json()["type"]) == (400, "urn:m2m:problem:request-rejected")
+    errors = answer.json()["errors"]
+    assert [(error["pointer"], error["code"]) for error in errors] == [
+        ("/batch_size", "FIELD_INVALID"),
+        ("/nonsense", "FIELD_INVALID"),
+        ("/rate_plan", "RATE_PLAN_UNKNOWN"),
+        ("/devices/0", "FIELD_INVALID"),
+        ("/devices/1", "ICCID_MALFORMED"),
+    ]
+    foretold = door.as_().post(f"{CHANGES}/validate", json=wrong).json()
+    assert (foretold["accepted"], foretold["errors"]) == (False, errors)
+    assert [device["fate"] for device in foretold["devices"]] == ["REFUSE", "REFUSE", "CHANGE"]
+    assert door.world.count("bulk_change") == 0
+
+
+@pytest.mark.parametrize("unread", [{"rate_plan": 7}, {"provider": 7}, {"devices": 7}], ids=str)
+def test_what_cannot_be_read_is_not_told_again_as_missing(door: Door, unread: dict[str, object]) -> None:
+    errors = door.as_().post(CHANGES, json=door.request(**unread)).json()["errors"]
+    assert [error["field"] for error in errors] == list(unread)
+
+
+def test_the_key_of_a_former_request_does_not_hide_what_cannot_be_read(door: Door) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    assert door.as_().post(CHANGES, json=door.request(), headers=headers).status_code == 202
+    again = door.as_().post(CHANGES, json=door.request(priority="high"), headers=headers)
+    assert again.status_code == 400
+    assert again.json()["errors"][0]["pointer"] == "/priority"
+
+
+def test_a_file_that_cannot_be_read_is_told_with_what_is_wrong_in_the_fields(door: Door) -> None:
+    fields = {"provider": "nobody", "rate_plan": NEW, "batch_size": "many"}
+    answer = door.as_().post(CHANGES, data=fields, files=csv(*door.world.iccids, header="number"))
+    codes = {error["code"] for error in answer.json()["errors"]}
+    assert (answer.status_code, codes) == (400, {"FILE_HEADER_WRONG", "FIELD_INVALID", "PROVIDER_UNKNOWN"})
+
+
 def test_the_existing_systems_names_are_understood_and_pointed_at(door: Door) -> None:
     legacy = {
         "ServiceProviderId": door.world.provider.id,
@@ -77,6 +116,24 @@ def test_a_csv_comes_as_a_form(door: Door, header: str, end: str) -> None:
     answer = door.as_().post(CHANGES, data=fields, files=csv(*door.world.iccids, header=header, end=end))
     assert answer.status_code == 202, answer.text
     assert (answer.json()["devices"], answer.json()["status"]) == (3, "NEW")
+
+
+def test_lines_with_too_many_cells_are_rows_at_fault_and_can_be_skipped(door: Door) -> None:
+    fields = {"provider": PROVIDER, "rate_plan": NEW}
+    files = csv(f"{door.world.iccids[0]},12", door.world.iccids[1], "12")
+    refused = door.as_().post(CHANGES, data=fields, files=files)
+    assert refused.status_code == 400
+    assert [(error["row"], error["code"]) for error in refused.json()["errors"]] == [
+        (1, "FILE_MALFORMED"),
+        (3, "ICCID_MALFORMED"),
+    ]
+    recorded = door.as_().post(CHANGES, data={**fields, "invalid_rows": "skip"}, files=files)
+    assert recorded.status_code == 202, recorded.text
+    assert door.world.sql("SELECT status, reason FROM m2m.device_change ORDER BY row_number") == [
+        ("REFUSED", "FILE_MALFORMED"),
+        ("PENDING", None),
+        ("REFUSED", "ICCID_MALFORMED"),
+    ]
 
 
 def test_a_damaged_number_is_called_by_its_name_and_row(door: Door) -> None:

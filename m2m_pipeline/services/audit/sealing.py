@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 from m2m_pipeline.domain.audit_chain import link_hash
 from m2m_pipeline.storage import audit_chain
 from m2m_pipeline.storage.audit_chain import Unsealed
-from m2m_pipeline.storage.database import Database, retrying_transient
+from m2m_pipeline.storage.database import Database, retrying_briefly
 
 PAGE = 5_000
 """Entries a transaction: a tenth of a second, some megabytes."""
 
 
-@retrying_transient
+@retrying_briefly
 def seal(database: Database, *, all_of_it: bool = False) -> int:
     """Give every committed entry its link, in the order of ids, each tenant's in its own chain; how many.
 

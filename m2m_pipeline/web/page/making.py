@@ -13,7 +13,7 @@ from m2m_pipeline.domain.problems import Problem, RequestRejectedError
 from m2m_pipeline.domain.reasons import REASONS, ReasonCode
 from m2m_pipeline.domain.request import BulkChangeRequest, InvalidRows, parse_request
 from m2m_pipeline.services.forecast import seconds_for
-from m2m_pipeline.services.tables import is_header, parse_table
+from m2m_pipeline.services.tables import is_header, parse_devices
 from m2m_pipeline.web.identity import front_door
 from m2m_pipeline.web.page.accounts import notices
 from m2m_pipeline.web.page.changes import csv_file
@@ -63,10 +63,10 @@ async def prepare(request: Request, known: Preparer, form: OwnForm) -> Response:
     name = file.filename if isinstance(file, UploadFile) and file.filename else ""
 
     def keep() -> Response:
-        try:
-            asked = _request(texts, name, content)
-        except RequestRejectedError as rejected:
-            return _form_page(request, known, texts, rejected.problems)
+        asked = _request(texts, name, content)
+        if asked.is_cut:
+            found = known.desk.examination.examine(known.tenant, asked).problems
+            return _form_page(request, known, texts, found[:SHOWN_PROBLEMS])
         return to(f"/drafts/{front_door(request).application.drafts.keep(known.session_id, asked)}")
 
     return await run_in_threadpool(keep)
@@ -119,20 +119,15 @@ def _decided(form: FormData) -> dict[str, object]:
 
 
 def _request(texts: dict[str, str], name: str, content: bytes) -> BulkChangeRequest:
-    """The request in the form's fields.
-
-    Raises:
-        RequestRejectedError: the file or a field cannot be read, with every reason.
-
-    """
-    devices = pasted(texts.get("iccids", ""))
+    """The request in the form's fields, as far as they and the file can be read."""
+    devices, faults = pasted(texts.get("iccids", "")), list[Problem]()
     if name and devices:
         message = f"{name} and {len(devices)} pasted ICCIDs came together. Empty the field, or choose no file."
-        raise RequestRejectedError([Problem(ReasonCode.FIELD_INVALID, message, "iccids")])
-    if name:
-        devices = [row["iccid"] for row in parse_table(name, content, ["iccid"])]
+        devices, faults = [], [Problem(ReasonCode.FIELD_INVALID, message, "iccids", location=("devices",))]
+    elif name:
+        devices, faults = parse_devices(name, content)
     given = {field: texts[field].strip() for field in _FIELDS if texts.get(field, "").strip()}
-    return parse_request({**given, "devices": devices})
+    return parse_request({**given, "devices": devices}, faults)
 
 
 def pasted(text: str) -> list[str]:
