@@ -201,7 +201,7 @@ def over_budget(connection: Connection, scope: Scope) -> Broken:
 
 
 def stuck_in_the_queue(connection: Connection, scope: Scope) -> Broken:
-    """Bulk changes that have waited for a run for longer than the limit, and for no other, on an account that is idle."""
+    """Bulk changes that have waited for longer than the limit, and for no other, while their account is idle."""
     return _ask(
         connection,
         scope,

@@ -16,7 +16,12 @@ def test_one_change_is_looked_up_by_an_index_however_long_the_log_is(stock: Stoc
         change = bulk_changes.find(tx, bulk_change_id)
         assert change is not None
         device_changes.insert_rows(tx, change, iccids(DEVICES), [])
-        tx.execute(text("UPDATE m2m.device_change SET status = 'SKIPPED', reason = 'ALREADY_ON_PLAN', ended_at = clock_timestamp()"))
+        tx.execute(
+            text(
+                "UPDATE m2m.device_change "
+                "SET status = 'SKIPPED', reason = 'ALREADY_ON_PLAN', ended_at = clock_timestamp()"
+            )
+        )
         tx.execute(
             text(
                 "INSERT INTO m2m.audit_entry (tenant_id, kind, actor, outcome, bulk_change_id, device_change_id) "
