@@ -38,9 +38,11 @@ class Reconciled:
 class Reconciliation:
     """Settling, one provider at a time."""
 
-    def __init__(self, database: Database, sessions: Sessions) -> None:
+    def __init__(self, database: Database, sessions: Sessions, share: float) -> None:
+        """`share`: of the account's rate, beside bulk changes."""
         self._database = database
         self._sessions = sessions
+        self._share = share
 
     def settle(self, provider: ServiceProvider) -> Reconciled:
         """Settle the provider's ended bulk changes as far as the carrier lets us.
@@ -80,7 +82,7 @@ class Reconciliation:
         with self._database.begin() as tx:
             work = device_changes.load_unknown(tx, attempt.bulk_change_id)
             due = device_changes.load_just_due(tx, attempt.bulk_change_id)
-        session = self._sessions.open(attempt, provider, credential)
+        session = self._sessions.open(attempt, provider, credential, share=self._share)
         bench = Workbench(session, {device.id: device for device in (*work, *due)})
         midnight = datetime.combine(datetime.now(UTC), time(), UTC)
         try:
