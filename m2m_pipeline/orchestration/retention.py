@@ -41,13 +41,6 @@ def retention() -> None:
     purge_expired()
 
 
-def retention_schedule(cron: str) -> dg.ScheduleDefinition:
-    """The retention, on by default."""
-    return dg.ScheduleDefinition(
-        name="purge_regularly", job=retention, cron_schedule=cron, default_status=dg.DefaultScheduleStatus.RUNNING
-    )
-
-
 def purge_runs(instance: dg.DagsterInstance, keeper: Retention) -> int:
     """Remove finished runs from before the limit; how many. Runs of bulk changes that have not ended stay.
 
