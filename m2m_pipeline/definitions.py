@@ -5,12 +5,10 @@ import dagster as dg
 from m2m_pipeline.orchestration.auditing import (
     audit_digest,
     audit_verification,
-    digest_schedule,
     seal_sensor,
-    verification_schedule,
 )
 from m2m_pipeline.orchestration.catalog import audit_trail, bulk_changes
-from m2m_pipeline.orchestration.checks import check_job, check_schedule, promises
+from m2m_pipeline.orchestration.checks import check_job, promises
 from m2m_pipeline.orchestration.daily import daily_job, daily_schedule, sum_up_the_day
 from m2m_pipeline.orchestration.inbound import InboundQueue, intake_sensor
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
@@ -23,9 +21,10 @@ from m2m_pipeline.orchestration.reconciliation import (
     reconciliation,
     reconciliation_schedule,
 )
-from m2m_pipeline.orchestration.retention import retention, retention_schedule
+from m2m_pipeline.orchestration.retention import retention
 from m2m_pipeline.orchestration.sensors import dispatch_sensor
 from m2m_pipeline.orchestration.sweeping import sweep_sensor
+from m2m_pipeline.orchestration.upkeep import regularly
 from m2m_pipeline.settings import Settings, load_settings
 
 
@@ -40,13 +39,13 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     ]
     schedules = [
         reconciliation_schedule(settings.reconcile_cron),
-        check_schedule(settings.check_cron),
+        regularly("check_regularly", check_job, settings.check_cron),
         daily_schedule(settings.daily_cron),
-        verification_schedule(settings.audit_verify_cron),
-        retention_schedule(settings.retention_cron),
+        regularly("verify_audit_log_regularly", audit_verification, settings.audit_verify_cron),
+        regularly("purge_regularly", retention, settings.retention_cron),
     ]
     if settings.audit_digest_target:
-        schedules.append(digest_schedule(settings.audit_digest_cron))
+        schedules.append(regularly("sign_audit_digests_regularly", audit_digest, settings.audit_digest_cron))
     if settings.sqs_queue_url:
         sensors.append(intake_sensor())
     return dg.Definitions(

@@ -145,7 +145,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         inbox=Inbox(database),
         queue=Queue(database),
         execution=Execution(database, sessions),
-        reconciliation=Reconciliation(database, sessions),
+        reconciliation=Reconciliation(database, sessions, settings.reconcile_share),
         drifting=Drifting(
             database,
             sessions,

@@ -65,27 +65,7 @@ def audit_digest() -> None:
     sign_audit_digests()
 
 
-def digest_schedule(cron: str) -> dg.ScheduleDefinition:
-    """The digests, on by default where there is a place for them."""
-    return dg.ScheduleDefinition(
-        name="sign_audit_digests_regularly",
-        job=audit_digest,
-        cron_schedule=cron,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-    )
-
-
 @dg.job(executor_def=dg.in_process_executor, tags=UPKEEP)
 def audit_verification() -> None:
     """Verify the whole audit log against its chain, and the chain against the signed digests."""
     verify_audit_log()
-
-
-def verification_schedule(cron: str) -> dg.ScheduleDefinition:
-    """The verification of everything, on by default; the check in the catalog looks from the last digest on."""
-    return dg.ScheduleDefinition(
-        name="verify_audit_log_regularly",
-        job=audit_verification,
-        cron_schedule=cron,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-    )

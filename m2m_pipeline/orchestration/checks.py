@@ -62,16 +62,6 @@ check_job = dg.define_asset_job(
 )
 
 
-def check_schedule(cron: str) -> dg.ScheduleDefinition:
-    """The checks, on by default."""
-    return dg.ScheduleDefinition(
-        name="check_regularly",
-        job=check_job,
-        cron_schedule=cron,
-        default_status=dg.DefaultScheduleStatus.RUNNING,
-    )
-
-
 def show_end(
     context: dg.OpExecutionContext | dg.AssetExecutionContext, platform: Platform, *documents: ResultDocument
 ) -> None:

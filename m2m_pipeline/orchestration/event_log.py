@@ -1,11 +1,14 @@
-"""Dagster's event log, as the worker of a run writes it."""
+"""Dagster's event log: how the worker of a run writes it, and what Dagster itself never removes from it."""
 
+from datetime import UTC, datetime
 from functools import cache
 
 import dagster as dg
 import psycopg2
 import psycopg2.extensions
-from sqlalchemy import event
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, DynamicPartitionsTable
+from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
+from sqlalchemy import and_, event, exists, or_
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import Pool
 
@@ -39,3 +42,22 @@ def _replace_if_broken(connection: object, *_: object) -> None:
             cursor.execute("SELECT 1")
     except psycopg2.Error as error:
         raise DisconnectionError from error
+
+
+def purge_checks(instance: dg.DagsterInstance, before: datetime) -> int:
+    """Remove what checks came to before a moment, which Dagster keeps when it deletes their runs; how many.
+
+    Kept is what the catalog shows: the latest of each check, and of each partition that is still there.
+    """
+    log = instance.event_log_storage
+    assert isinstance(log, SqlEventLogStorage)
+    told, later = AssetCheckExecutionsTable, AssetCheckExecutionsTable.alias()
+    newer = later.c.id > told.c.id, later.c.asset_key == told.c.asset_key, later.c.check_name == told.c.check_name
+    is_followed = exists().where(*newer)
+    is_followed_there = exists().where(*newer, later.c.partition.is_not_distinct_from(told.c.partition))
+    is_gone = and_(
+        told.c.partition.is_not(None), ~exists().where(DynamicPartitionsTable.c.partition == told.c.partition)
+    )
+    old = told.c.create_timestamp < before.astimezone(UTC).replace(tzinfo=None)
+    with log.index_connection() as connection:
+        return connection.execute(told.delete().where(old, is_followed, or_(is_gone, is_followed_there))).rowcount

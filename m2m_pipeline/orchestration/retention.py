@@ -1,4 +1,4 @@
-"""The scheduled job that removes what is no longer needed: Dagster's old runs with events and logs, and our records.
+"""The scheduled job that removes what is no longer needed: old runs of Dagster, with all that is of them; our records.
 
 Ticks of sensors and schedules are Dagster's own to remove: `retention` in dagster.yaml.
 """
@@ -11,6 +11,7 @@ import dagster as dg
 
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import bulk_change_partitions
+from m2m_pipeline.orchestration.event_log import purge_checks
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.sweeping import bulk_change_of
 from m2m_pipeline.orchestration.upkeep import UPKEEP, operators_told
@@ -28,6 +29,7 @@ def purge_expired(context: dg.OpExecutionContext, platform: Platform) -> None:
     keeper = platform.services.retention
     with operators_told(platform.services.alerting, context.job_name):
         removed = {**keeper.purge_records(), "dagster_run": purge_runs(context.instance, keeper)}
+        removed["asset_check_execution"] = purge_checks(context.instance, keeper.run_limit())
     told = ", ".join(f"{count} of {name}" for name, count in removed.items() if count) or "nothing"
     context.log.info("Removed: %s.", redacted(told))
     context.add_output_metadata({name: dg.MetadataValue.int(count) for name, count in removed.items()})
@@ -37,13 +39,6 @@ def purge_expired(context: dg.OpExecutionContext, platform: Platform) -> None:
 def retention() -> None:
     """Remove what is older than the settings say: never audit entries, bulk changes, or what has not ended."""
     purge_expired()
-
-
-def retention_schedule(cron: str) -> dg.ScheduleDefinition:
-    """The retention, on by default."""
-    return dg.ScheduleDefinition(
-        name="purge_regularly", job=retention, cron_schedule=cron, default_status=dg.DefaultScheduleStatus.RUNNING
-    )
 
 
 def purge_runs(instance: dg.DagsterInstance, keeper: Retention) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.services.alerting import Alerting
@@ -33,3 +34,10 @@ def operators_told(alerting: Alerting, job: str) -> Generator[None]:
         alerting.end_upkeep(job, f"{type(error).__name__}: the job's last run in Dagster says more.")
         raise
     alerting.end_upkeep(job)
+
+
+def regularly(name: str, job: dg.JobDefinition | UnresolvedAssetJobDefinition, cron: str) -> dg.ScheduleDefinition:
+    """A schedule that asks for one run of a job, on by default."""
+    return dg.ScheduleDefinition(
+        name=name, job=job, cron_schedule=cron, default_status=dg.DefaultScheduleStatus.RUNNING
+    )

@@ -113,7 +113,7 @@ PROMISES: Mapping[Check, Promise] = {
         "Compare `m2m provider list` with the contract; a rate that was lowered since explains older changes.",
     ),
     Check.QUEUE_MOVES: Promise(
-        "No bulk change has waited for a run for longer than the limit.",
+        "No bulk change has waited for a run for longer than the limit while no run works on its account.",
         checks.stuck_in_the_queue,
         "See that the Dagster daemon runs and its dispatch sensor is on, and that runs are not all taken.",
         alert=AlertName.QUEUE_STUCK,

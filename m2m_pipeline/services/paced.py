@@ -21,6 +21,7 @@ from m2m_pipeline.domain.outcome import Answer, ChangeOutcome, ReadFailure, Unre
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.services.gatekeeper import Permit
 from m2m_pipeline.services.pacing import Pacer
+from m2m_pipeline.services.turns import Turns
 from m2m_pipeline.storage.database import Database
 
 READ_ATTEMPTS = 4
@@ -45,10 +46,13 @@ class CarrierDoor:
     carriers: Carriers
     probe_seconds: float = PROBE_SECONDS
 
-    def open(self, provider: ServiceProvider, credential: Credential, priority: int = 0) -> "PacedCarrier":
+    def open(
+        self, provider: ServiceProvider, credential: Credential, priority: int = 0, *, share: float | None = None
+    ) -> "PacedCarrier":
         """The provider's account for the running event loop; to be closed by the caller.
 
         `priority` above 0 takes more of the account's turns in a row, up to `MOST_WEIGHT`.
+        `share`: reads that can wait take no more than that of the account's rate while a bulk change uses it.
 
         Raises:
             UnsupportedIntegrationError: no adapter serves the provider's integration type.
@@ -60,7 +64,8 @@ class CarrierDoor:
             limits=Limits(provider.calls_per_second, provider.in_flight, self.probe_seconds),
             weight=min(MOST_WEIGHT, 1 + max(0, priority)),
         )
-        return PacedCarrier(self.carriers.open(provider, credential), pacer)
+        turns = None if share is None else Turns(self.database, provider, credential, share)
+        return PacedCarrier(self.carriers.open(provider, credential), pacer, turns)
 
 
 class PacedCarrier:
@@ -69,8 +74,9 @@ class PacedCarrier:
     For a change that order matters: permit, then the commit of the intent, then the call.
     """
 
-    def __init__(self, carrier: Carrier, pacer: Pacer) -> None:
+    def __init__(self, carrier: Carrier, pacer: Pacer, turns: Turns | None = None) -> None:
         self._carrier = carrier
+        self._turns = turns
         self.pacer = pacer
 
     @property
@@ -121,6 +127,8 @@ class PacedCarrier:
         for attempt in range(READ_ATTEMPTS):
             if attempt and not _is_throttled(answer):
                 await asyncio.sleep(READ_BACKOFF_SECONDS * 2**attempt)
+            if self._turns:
+                await self._turns.take()
             permits = await self.pacer.permits(1, probe=True)
             permit = await self.pacer.in_time(permits[0], probe=True) if permits else None
             if permit is None:

@@ -4,13 +4,12 @@ Nothing is ever sent from here: a change that was not made is reported, not repe
 """
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
 from m2m_pipeline.domain.attempt import Attempt
-from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied
 from m2m_pipeline.services.execution.readback import peek, settle
@@ -18,7 +17,7 @@ from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.sessions import Sessions
 from m2m_pipeline.services.execution.workbench import Workbench
 from m2m_pipeline.services.reporting import ResultDocument, fold
-from m2m_pipeline.storage import accounts, bulk_changes, device_changes, leases, tallies
+from m2m_pipeline.storage import bulk_changes, device_changes, leases, tallies
 from m2m_pipeline.storage.database import Database
 
 EARLIEST_DAY = timedelta(hours=14)
@@ -39,14 +38,11 @@ class Reconciled:
 class Reconciliation:
     """Settling, one provider at a time."""
 
-    def __init__(self, database: Database, sessions: Sessions) -> None:
+    def __init__(self, database: Database, sessions: Sessions, share: float) -> None:
+        """`share`: of the account's rate, beside bulk changes."""
         self._database = database
         self._sessions = sessions
-
-    def providers(self) -> Sequence[ServiceProvider]:
-        """The service providers, of all tenants, that have devices to settle."""
-        with self._database.begin() as tx:
-            return accounts.list_unsettled(tx)
+        self._share = share
 
     def settle(self, provider: ServiceProvider) -> Reconciled:
         """Settle the provider's ended bulk changes as far as the carrier lets us.
@@ -72,12 +68,11 @@ class Reconciliation:
         return Reconciled(provider.name, before - after, after, documents)
 
     def _settle_one(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> ResultDocument | None:
-        """Settle one bulk change; its end told anew, or None where nothing has moved and there is nothing to tell."""
-        before = self._counts(attempt)
+        """Settle one bulk change; its end told anew, or None where nothing has moved since it was told."""
         run(self._read_back(provider, credential, attempt))
         unverified = provider.verify is VerifyMode.NONE
         amop.update_amop(self._database, attempt, None, unverified=unverified)
-        if self._counts(attempt) != before:
+        if self._has_moved(attempt):
             return finish.finish_again(self._database, attempt)
         with self._database.begin() as tx:
             leases.release(tx, attempt.owner)
@@ -87,7 +82,7 @@ class Reconciliation:
         with self._database.begin() as tx:
             work = device_changes.load_unknown(tx, attempt.bulk_change_id)
             due = device_changes.load_just_due(tx, attempt.bulk_change_id)
-        session = self._sessions.open(attempt, provider, credential)
+        session = self._sessions.open(attempt, provider, credential, share=self._share)
         bench = Workbench(session, {device.id: device for device in (*work, *due)})
         midnight = datetime.combine(datetime.now(UTC), time(), UTC)
         try:
@@ -97,11 +92,12 @@ class Reconciliation:
         finally:
             await session.close()
 
-    def _counts(self, attempt: Attempt) -> Mapping[DeviceStatus, int]:
+    def _has_moved(self, attempt: Attempt) -> bool:
+        """Whether the rows are no longer what was told last: by this pass, or by one that died before it told."""
         with self._database.begin() as tx:
             change = bulk_changes.find(tx, attempt.bulk_change_id)
             assert change is not None
-            return fold(tx, change).counts
+            return change.result is None or fold(tx, change).counts != change.result["counts"]
 
     def _next(self, provider: ServiceProvider, owner: str, after: int) -> Attempt | None:
         with self._database.begin() as tx:

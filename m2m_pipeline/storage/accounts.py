@@ -6,7 +6,6 @@ from sqlalchemy import Connection, Row, text
 
 from m2m_pipeline.domain.accounts import DriftPolicy, ServiceProvider, Tenant, VerifyMode
 from m2m_pipeline.domain.secrets import SecretReference
-from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES
 
 _PROVIDER_COLUMNS = (
     "id, tenant_id, name, integration_type, base_url, calls_per_second, in_flight, verify, writes_enabled, drift"
@@ -103,22 +102,6 @@ def list_all_providers(connection: Connection) -> Sequence[tuple[str, ServicePro
         )
     )
     return [(row.tenant, _provider(row)) for row in rows]
-
-
-def list_unsettled(connection: Connection) -> Sequence[ServiceProvider]:
-    """The service providers, of all tenants, with devices to settle in bulk changes that have ended."""
-    rows = connection.execute(
-        text(
-            f"""
-            SELECT {_PROVIDER_COLUMNS} FROM m2m.service_provider p
-            WHERE EXISTS (SELECT 1 FROM m2m.device_change c JOIN m2m.bulk_change b ON b.id = c.bulk_change_id
-                WHERE c.service_provider_id = p.id AND c.status = ANY(:open) AND b.status = ANY(:ended))
-            ORDER BY id
-            """
-        ),
-        {"open": sorted(OPEN_DEVICES), "ended": sorted(ENDED_BULK_CHANGES)},
-    )
-    return [_provider(row) for row in rows]
 
 
 def list_with_credential(connection: Connection) -> Sequence[tuple[str, ServiceProvider]]:

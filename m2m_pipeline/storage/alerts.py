@@ -47,10 +47,7 @@ STATEMENTS: Mapping[AlertName, str] = {
             min(b.id) AS "ID", p.name AS "NAME", t.name AS "TENANT"
         FROM m2m.bulk_change b JOIN m2m.service_provider p ON p.id = b.service_provider_id
         JOIN m2m.tenant t ON t.id = b.tenant_id
-        WHERE {STUCK} AND NOT EXISTS (SELECT 1 FROM m2m.bulk_change w
-            WHERE w.service_provider_id = b.service_provider_id AND w.status = 'PROCESSING'
-            AND w.lease_expires_at > clock_timestamp())
-        GROUP BY p.name, t.name
+        WHERE {STUCK} GROUP BY p.name, t.name
     """,
     AlertName.ATTEMPTS_DIE: f"""
         SELECT 'bulk change ' || b.id AS subject, b.fruitless_attempts || ' attempts in a row came to nothing.'

@@ -133,8 +133,10 @@ def write_repaired(connection: Connection, provider: ServiceProvider, actor: str
 # Which entry tells of a device's end: AMOP's update where the carrier was changed, the end itself otherwise.
 _ENDING_KIND = "CASE WHEN c.status IN ('PROCESSED', 'AMOP_FAILED') THEN 'AMOP_UPDATE' ELSE 'DEVICE_ENDED' END"
 _ENDED = "c.status IN ('PROCESSED', 'AMOP_FAILED', 'REFUSED', 'SKIPPED', 'UNCONFIRMED')"
+# The bulk change, too, by which the entries are indexed: a planner that expects few devices reads the whole log else.
 UNTOLD = (
-    f"{_ENDED} AND NOT EXISTS (SELECT 1 FROM m2m.audit_entry a WHERE a.device_change_id = c.id "
+    f"{_ENDED} AND NOT EXISTS (SELECT 1 FROM m2m.audit_entry a "
+    f"WHERE a.bulk_change_id = c.bulk_change_id AND a.device_change_id = c.id "
     f"AND a.kind = {_ENDING_KIND} AND a.outcome = c.status AND a.retry = c.retry)"
 )
 

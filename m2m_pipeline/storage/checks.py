@@ -16,9 +16,11 @@ WORDS_OF_CHANGE = """
 
 STUCK = f"""
     b.status = 'QUEUED' AND b.attempt_queued_at < clock_timestamp() - make_interval(secs => :queue_minutes * 60)
-    AND NOT {HAS_TO_WAIT}
+    AND NOT {HAS_TO_WAIT} AND NOT EXISTS (SELECT 1 FROM m2m.bulk_change w
+        WHERE w.service_provider_id = b.service_provider_id AND w.status = 'PROCESSING'
+        AND w.lease_expires_at > clock_timestamp())
 """
-"""Condition on a bulk change `b`: it has waited for a run for longer than the limit, and for no other one."""
+"""Condition on a bulk change `b`: it has waited for longer than the limit, for no other, while its account is idle."""
 
 _ENDED = """
     b.status = ANY(:ended) AND (CAST(:id AS bigint) IS NULL OR b.id = :id)
@@ -199,7 +201,7 @@ def over_budget(connection: Connection, scope: Scope) -> Broken:
 
 
 def stuck_in_the_queue(connection: Connection, scope: Scope) -> Broken:
-    """Bulk changes that have waited for a run for longer than the limit, and for no other bulk change."""
+    """Bulk changes that have waited for longer than the limit, and for no other, while their account is idle."""
     return _ask(
         connection,
         scope,

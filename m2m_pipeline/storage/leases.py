@@ -72,6 +72,7 @@ def claim_unsettled(
 ) -> Attempt | None:
     """Take the lease of the provider's next ended bulk change (by id, beyond `after`) with devices to be settled.
 
+    Or of one over which a pass has died: it may have settled the last device, and not have told the end.
     None where there is no other. One that somebody else is settling is passed over, and one whose day has not come.
     """
     row = connection.execute(
@@ -83,8 +84,9 @@ def claim_unsettled(
                 work_counted_at = clock_timestamp()
             WHERE id = (SELECT b.id FROM m2m.bulk_change b WHERE b.service_provider_id = :provider AND b.id > :after
                 AND b.status = ANY(:ended) AND (b.lease_owner IS NULL OR b.lease_expires_at < clock_timestamp())
-                AND EXISTS (SELECT 1 FROM m2m.device_change c WHERE c.bulk_change_id = b.id AND c.status = ANY(:open)
-                AND NOT (c.status = 'UNCONFIRMED' AND {DATED} AND b.effective_date > CAST(clock_timestamp() AS date)))
+                AND (b.lease_owner IS NOT NULL OR EXISTS (SELECT 1 FROM m2m.device_change c
+                    WHERE c.bulk_change_id = b.id AND c.status = ANY(:open) AND NOT (c.status = 'UNCONFIRMED'
+                    AND {DATED} AND b.effective_date > CAST(clock_timestamp() AS date))))
                 ORDER BY b.id LIMIT 1 FOR UPDATE SKIP LOCKED)
             RETURNING id, tenant_id, lease_token
             """

@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import psycopg
 from cryptography.fernet import Fernet
 from sqlalchemy import text
 
+from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.request import parse_request
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES
@@ -18,7 +20,8 @@ from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.simulator import documents
 from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline_tests.evidence import Evidence, collect, watch_moves
-from m2m_pipeline_tests.faults.worker import Errand, Worker, application
+from m2m_pipeline_tests.faults.points import POINTS
+from m2m_pipeline_tests.faults.worker import Errand, Worker, application, attempt
 from m2m_pipeline_tests.world import NEW, OLD, TENANT
 
 LEASE_SECONDS = 2.0
@@ -95,10 +98,10 @@ class Field:
         """Give the connections back."""
         self.services.close()
 
-    def submit(
-        self, batch_size: int, *, calls_per_second: float = 1000.0, in_flight: int = 10, carrier_url: str = ""
-    ) -> Change:
-        """Queue a bulk change over the devices of the next account, which `carrier_url` may lead to by a detour."""
+    def account(
+        self, *, calls_per_second: float = 1000.0, in_flight: int = 10, carrier_url: str = ""
+    ) -> tuple[ServiceProvider, Sequence[str]]:
+        """The next account, which `carrier_url` may lead to by a detour, and its devices, as AMOP has them."""
         number = next(self._numbers)
         username, iccids = _username(number), _iccids(number, self._devices_each)
         settings = ProviderSettings(
@@ -115,11 +118,18 @@ class Field:
         self.services.accounts.import_devices(
             provider, [DeviceReading(iccid, OLD, COMMUNICATION_PLAN) for iccid in iccids]
         )
+        return provider, iccids
+
+    def submit(
+        self, batch_size: int, *, calls_per_second: float = 1000.0, in_flight: int = 10, carrier_url: str = ""
+    ) -> Change:
+        """Queue a bulk change over the devices of the next account."""
+        provider, iccids = self.account(calls_per_second=calls_per_second, in_flight=in_flight, carrier_url=carrier_url)
         request = parse_request(
-            {"provider": username, "rate_plan": NEW, "devices": list(iccids), "batch_size": batch_size}
+            {"provider": provider.name, "rate_plan": NEW, "devices": list(iccids), "batch_size": batch_size}
         )
         recorded = self.services.submission.submit(TENANT, request, "tester")
-        return Change(recorded.bulk_change_id, username, iccids)
+        return Change(recorded.bulk_change_id, provider.name, iccids)
 
     def dispatch(
         self, change: Change, point: str | None = None, nth: int = 1, number: signal.Signals = signal.SIGKILL
@@ -127,7 +137,8 @@ class Field:
         """Start the attempt that is queued, as the dispatch sensor would; it is struck at a point, if one is named."""
         _, change.attempt = self.standing(change)
         owner = f"run-{change.id}-{change.attempt}"
-        worker = Worker(Errand(self.settings, change.id, owner, point, nth, number))
+        work = partial(attempt, bulk_change_id=change.id, owner=owner)
+        worker = Worker(Errand(self.settings, work, POINTS[point] if point else None, nth, number))
         change.workers.append(worker)
         return worker
 

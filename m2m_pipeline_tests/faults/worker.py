@@ -1,10 +1,10 @@
-"""Attempts in operating-system processes of their own, which can be killed, stopped, and watched."""
+"""Work in operating-system processes of their own, which can be killed, stopped, and watched."""
 
 import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
@@ -14,7 +14,7 @@ from m2m_pipeline.bootstrap import Application, build
 from m2m_pipeline.services import paced
 from m2m_pipeline.settings import Settings
 from m2m_pipeline.storage import gate
-from m2m_pipeline_tests.faults.points import POINTS, arm
+from m2m_pipeline_tests.faults.points import Point, arm
 from m2m_pipeline_tests.world import QuickCarriers
 
 ANSWER_SECONDS = 1.0
@@ -28,18 +28,17 @@ _CONTEXT.set_forkserver_preload([__name__])
 
 @dataclass(frozen=True, slots=True)
 class Errand:
-    """One attempt: what a run of the job is given, and which signal strikes it where (`nth` passing of `point`)."""
+    """What is done with the services, and which signal strikes whoever does it where (`nth` passing of `point`)."""
 
     settings: Mapping[str, str]
-    bulk_change_id: int
-    owner: str
-    point: str | None = None
+    work: Callable[[Application], object]
+    point: Point | None = None
     nth: int = 1
     number: signal.Signals = signal.SIGKILL
 
 
 class Worker:
-    """A process that makes an attempt."""
+    """A process with an errand."""
 
     def __init__(self, errand: Errand) -> None:
         self._mouth, mouth = _CONTEXT.Pipe(duplex=False)
@@ -63,7 +62,7 @@ class Worker:
             os.kill(self._process.pid, number)
 
     def end(self, seconds: float = 120.0) -> str:
-        """Wait for its end: `done`, `killed`, or what its attempt failed with."""
+        """Wait for its end: `done`, `killed`, or what its errand failed with."""
         self._process.join(seconds)
         assert not self.alive, f"process {self._process.pid} has not ended within {seconds:g} s"
         said = self._said()
@@ -88,16 +87,16 @@ def application(settings: Mapping[str, str]) -> Application:
 def _run(errand: Errand, mouth: Connection) -> None:
     services = application(errand.settings)
     if errand.point is not None:
-        arm(POINTS[errand.point], errand.nth, errand.number)
+        arm(errand.point, errand.nth, errand.number)
     try:
-        attempt(services, errand.bulk_change_id, errand.owner)
+        errand.work(services)
         mouth.send("done")
     except Exception as error:  # noqa: BLE001 - whoever started this process judges it
         mouth.send(f"{type(error).__name__}: {error}")
         sys.exit(1)
 
 
-def attempt(services: Application, bulk_change_id: int, owner: str) -> None:
+def attempt(services: Application, *, bulk_change_id: int, owner: str) -> None:
     """A run, step by step as the job makes it; one that fails gives its lease back, as the job's steps do."""
     execution = services.execution
     try:

@@ -139,10 +139,16 @@ def test_work_on_another_account_does_not_hide_one_that_stands_still(world: Worl
     world.prepare(worked_on)
     world.prepare(elsewhere, "run-2")
     assert world.services.alerting.watch().raised == [], "its own account is at work"
+    assert _queue_moves(world)
     world.run(worked_on)
 
     (raised,) = world.services.alerting.watch().raised
     assert (raised.name, raised.words["ID"]) == (AlertName.QUEUE_STUCK, str(waiting))
+    assert not _queue_moves(world), "the check is of the alert's mind"
+
+
+def _queue_moves(world: World) -> bool:
+    return world.services.checks.of_everything([Check.QUEUE_MOVES])[0].holds
 
 
 def test_drift_is_too_much_for_the_alert_where_it_is_for_the_check(world: World) -> None:

@@ -1,15 +1,18 @@
-"""A run stores its events over one connection, which it replaces where the server has ended it."""
+"""A run stores its events over one connection that it replaces where it broke; what checks came to is purged."""
 
 from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.events import DagsterEvent, DagsterEventType
 from sqlalchemy import event
 from sqlalchemy.pool import Pool
 
-from m2m_pipeline.orchestration.event_log import keep_connection
+from m2m_pipeline.orchestration.event_log import keep_connection, purge_checks
 
 EVENTS = 10
 
@@ -62,3 +65,30 @@ def test_a_connection_that_the_server_ended_is_replaced_and_no_event_is_lost(
     report(instance, 1)
 
     assert instance.get_materialized_partitions(dg.AssetKey("kept")) == {"0", "1"}
+
+
+def evaluate(instance: dg.DagsterInstance, check: str, partition: str | None, *, passed: bool) -> None:
+    evaluation = dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey("kept"), check_name=check, passed=passed, partition=partition
+    )
+    told = DagsterEvent(DagsterEventType.ASSET_CHECK_EVALUATION.value, "job", event_specific_data=evaluation)
+    instance.report_dagster_event(told, run_id=str(uuid4()))
+
+
+def test_old_check_executions_go_but_for_what_the_catalog_shows(instance: dg.DagsterInstance, dagster_url: str) -> None:
+    instance.add_dynamic_partitions("changes", ["here"])
+    for partition in ("gone", "here", None, "here", None, "gone"):
+        evaluate(instance, "balance", partition, passed=True)
+    evaluate(instance, "fresh", "gone", passed=False)
+    tomorrow = datetime.now(UTC) + timedelta(days=1)
+
+    assert purge_checks(instance, tomorrow - timedelta(days=2)) == 0, "nothing is old"
+    assert purge_checks(instance, tomorrow) == 3
+    assert purge_checks(instance, tomorrow) == 0
+
+    with psycopg.connect(dagster_url) as connection:
+        left = connection.execute("SELECT id, check_name, partition FROM asset_check_executions ORDER BY id").fetchall()
+    assert left == [(4, "balance", "here"), (5, "balance", None), (6, "balance", "gone"), (7, "fresh", "gone")]
+    keys = [dg.AssetCheckKey(dg.AssetKey("kept"), name) for name in ("balance", "fresh")]
+    latest = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys)
+    assert {key.name: record.id for key, record in latest.items()} == {"balance": 6, "fresh": 7}

@@ -1,5 +1,6 @@
 """What ended unknown is settled later: by asking, never by sending."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -99,7 +100,6 @@ def test_while_the_carrier_is_away_nothing_is_settled_and_nothing_is_guessed(mak
     done = world.services.reconciliation.settle(world.provider)
 
     assert (done.settled, done.unknown) == (0, 3)
-    assert world.services.reconciliation.providers() == [world.provider]
 
 
 def test_a_second_pass_has_nothing_to_do(make_world: MakeWorld) -> None:
@@ -112,7 +112,6 @@ def test_a_second_pass_has_nothing_to_do(make_world: MakeWorld) -> None:
 
     assert (done.settled, done.unknown, list(done.bulk_changes)) == (0, 0, [])
     assert len(world.control.calls()) == calls
-    assert world.services.reconciliation.providers() == []
 
 
 def test_a_bulk_change_that_somebody_else_is_settling_is_passed_over(make_world: MakeWorld) -> None:
@@ -216,3 +215,33 @@ def test_what_was_applied_before_amop_was_told_is_told(world: World) -> None:
     assert {entry.outcome for entry in evidence.audit if entry.kind == "AMOP_UPDATE"} == {"PROCESSED"}
     assert evidence.bulk.result
     assert evidence.bulk.result["status"] == "PROCESSED"
+
+
+def test_a_bulk_change_is_not_starved_by_settling(make_world: MakeWorld) -> None:
+    """Beside a change, settling takes its share of the account's calls, by the carrier's own ledger."""
+    rate, share = 40, 0.2
+    world = make_world(Options(devices=140, calls_per_second=rate, in_flight=4, verify=VerifyMode.EACH))
+    unknown = world.submit(world.iccids[:40], process_changes=False).bulk_change_id
+    world.sql(
+        "UPDATE m2m.device_change SET status = 'UNCONFIRMED', reason = 'OUTCOME_UNKNOWN', sent_at = now(), "
+        "device_id = (SELECT id FROM m2m.device d WHERE d.iccid = device_change.iccid)"
+    )
+    world.sql("UPDATE m2m.bulk_change SET status = 'PARTIAL', finished_at = now()")
+    (batch,) = world.prepare(world.submit(world.iccids[40:], batch_size=100).bulk_change_id)
+    settling = world.application()
+    thread = threading.Thread(target=lambda: settling.reconciliation.settle(world.provider))
+    before = len(world.control.calls())
+    thread.start()
+    world.services.execution.change_devices(batch, "run-1", read_ahead=False)
+    during = world.control.calls(before)
+    world.services.execution.update_amop(batch, "run-1")
+    world.services.execution.finalize(batch.bulk_change_id, "run-1")
+    thread.join()
+    settling.close()
+
+    puts = [call.start for call in during if call.method == "PUT"]
+    seconds = max(puts) - min(puts)
+    theirs = set(world.iccids[:40])
+    beside = sum(call.iccid in theirs and min(puts) < call.start < max(puts) for call in during)
+    assert 1 <= beside <= share * rate * seconds + 2
+    assert world.services.reporting.document(TENANT, unknown).counts == {"REFUSED": 40}

@@ -12,7 +12,6 @@ from m2m_pipeline.domain.carrier import DevicePage, DeviceReading
 from m2m_pipeline.domain.outcome import Refused, Scope, Unreachable
 from m2m_pipeline.domain.passes import Pass
 from m2m_pipeline.services.accounts import CarrierCallFailedError
-from m2m_pipeline.services.drift.turns import Turns
 from m2m_pipeline.services.paced import PacedCarrier
 from m2m_pipeline.storage import passes
 from m2m_pipeline.storage.database import Database, retrying_transient
@@ -26,7 +25,6 @@ class Desk:
 
     database: Database
     carrier: PacedCarrier
-    turns: Turns
     lease_seconds: float
     work: Pass
 
@@ -37,7 +35,6 @@ class Desk:
             CarrierCallFailedError: the carrier did not answer, or does not let us list.
 
         """
-        await self.turns.take()
         answer = await self.carrier.list_devices(since, number)
         if isinstance(answer, Refused) and answer.scope is not Scope.ACCOUNT and number > 1:
             return None
@@ -52,7 +49,6 @@ class Desk:
             CarrierCallFailedError: the carrier did not answer, or refuses more than this device.
 
         """
-        await self.turns.take()
         answer = await self.carrier.read_device(iccid)
         if isinstance(answer, Unreachable) or (isinstance(answer, Refused) and answer.scope is not Scope.DEVICE):
             raise CarrierCallFailedError(answer)

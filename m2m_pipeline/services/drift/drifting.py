@@ -15,7 +15,6 @@ from m2m_pipeline.services.drift.checking import check
 from m2m_pipeline.services.drift.desk import Desk
 from m2m_pipeline.services.drift.listing import begin, read_list
 from m2m_pipeline.services.drift.repair import NOTHING, Repaired, repair
-from m2m_pipeline.services.drift.turns import Turns
 from m2m_pipeline.services.execution.access import Denied
 from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.sessions import Sessions
@@ -116,9 +115,8 @@ class Drifting:
 
     async def _work(self, provider: ServiceProvider, credential: Credential, work: Pass) -> tuple[int, str | None]:
         """Bring the pass to its end; how many records were closed, and what stopped it."""
-        carrier = self._door.open(provider, credential)
-        turns = Turns(self._database, provider, credential, self._settings.share)
-        desk = Desk(self._database, carrier, turns, self._sessions.lease_seconds, work)
+        carrier = self._door.open(provider, credential, share=self._settings.share)
+        desk = Desk(self._database, carrier, self._sessions.lease_seconds, work)
         stopped, resolved = None, 0
         try:
             if work.begun_at is None:

@@ -60,10 +60,11 @@ class Sessions:
         priority: int = 0,
         *,
         stopped: bool = False,
+        share: float | None = None,
     ) -> Session:
-        """A session for the running event loop; to be closed by the caller."""
+        """A session for the running event loop; to be closed by the caller. `share`: as `CarrierDoor.open` has it."""
         lease = Lease(self._database, attempt, self._settings.lease_seconds)
-        carrier = self._door.open(provider, credential, priority)
+        carrier = self._door.open(provider, credential, priority, share=share)
         return Session(self._database, lease, carrier, self._settings.patience, stopped)
 
     async def probe(self, attempt: Attempt, provider: ServiceProvider) -> Denied | None:

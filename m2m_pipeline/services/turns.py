@@ -9,7 +9,7 @@ from m2m_pipeline.storage.database import Database, retrying_transient
 
 
 class Turns:
-    """One call after the other; beside a running bulk change no more of them than a share of the account's rate.
+    """Beside a running bulk change calls begin one after the other, at no more than a share of its account's rate.
 
     The budget gives each of two runs half of the turns, which is too much for work that can wait.
     """
@@ -20,14 +20,16 @@ class Turns:
         self._username = credential.username
         self._share = share
         self._last = float("-inf")
+        self._next = asyncio.Lock()
 
     async def take(self) -> None:
         """Wait until reconciliation may call again."""
-        rate = await asyncio.to_thread(self._rate_beside_changes)
-        clock = asyncio.get_running_loop().time
-        if rate is not None:
-            await asyncio.sleep(self._last + 1 / (rate * self._share) - clock())
-        self._last = clock()
+        async with self._next:
+            rate = await asyncio.to_thread(self._rate_beside_changes)
+            clock = asyncio.get_running_loop().time
+            if rate is not None:
+                await asyncio.sleep(self._last + 1 / (rate * self._share) - clock())
+            self._last = clock()
 
     @retrying_transient
     def _rate_beside_changes(self) -> float | None:
