@@ -29,6 +29,8 @@ pytestmark = [pytest.mark.xdist_group("daemon ticks"), pytest.mark.timeout(400)]
 DEVICES = 12
 _PROJECT = Path(m2m_pipeline.__file__).parent.parent
 _NEVER = "0 0 1 1 *"
+_LOADING_SECONDS = 240.0
+"""Of a machine that has other things to do: the processes of runs load within seconds on one that has not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,7 @@ class Dagster:
 
 @pytest.fixture
 def field(make_field: MakeField) -> Field:
-    return make_field(len(TICK_POINTS), DEVICES)
+    return make_field(2, DEVICES)
 
 
 @pytest.fixture
@@ -117,10 +119,9 @@ def test_a_daemon_that_dies_at_any_point_of_a_tick_loses_no_bulk_change_and_star
             assert daemon.wait(PATIENCE_SECONDS) == -signal.SIGKILL, dagster.log.read_text()
         if point == "after the sweeper's commit":
             assert field.standing(changes[0]) == ("QUEUED", 2)
-        if len(changes) < len(TICK_POINTS):
-            changes.append(field.submit(batch_size=DEVICES))
+            changes.append(field.submit(batch_size=DEVICES))  # two requests: a daemon dies between them, too
     with dagster.daemon():
-        eventually(lambda: _all_ended(field, changes, dagster), "the end of every bulk change")
+        eventually(lambda: _all_ended(field, changes, dagster), "the end of every bulk change", _LOADING_SECONDS)
 
     assert dagster.runs() == [("SUCCESS",)] * len(changes)
     for change in changes:
