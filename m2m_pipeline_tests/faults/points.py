@@ -4,7 +4,7 @@ import inspect
 import itertools
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from importlib import import_module
@@ -19,11 +19,13 @@ class Point:
     """Before or after a call of a function of the product's.
 
     `most`: an attempt over 200 devices surely comes by so often, so a seed may choose among these.
+    `of`: only calls with this text as an argument count, where many make calls.
     """
 
     function: str
     when: Literal["before", "after"]
     most: int = 1
+    of: str = ""
 
 
 POINTS: Mapping[str, Point] = {
@@ -67,34 +69,32 @@ def resolve(dotted: str) -> tuple[object, str]:
 def arm(point: Point, nth: int, number: signal.Signals = signal.SIGKILL) -> None:
     """From now on, this process sends itself a signal when it comes by the point for the `nth` time."""
     owner, name = resolve(point.function)
-    setattr(owner, name, _struck(getattr(owner, name), point.when, nth, number))
+    setattr(owner, name, _struck(getattr(owner, name), point, nth, number))
 
 
-def _struck(
-    function: Callable[..., Any], when: Literal["before", "after"], nth: int, number: signal.Signals
-) -> Callable[..., Any]:
+def _struck(function: Callable[..., Any], point: Point, nth: int, number: signal.Signals) -> Callable[..., Any]:
     count = itertools.count(1)  # its `next` is atomic: the product calls from several threads
 
-    def pass_by(moment: str) -> None:
-        if moment == when and next(count) == nth:
+    def pass_by(moment: str, arguments: Sequence[object]) -> None:
+        if moment == point.when and (not point.of or point.of in arguments) and next(count) == nth:
             os.kill(os.getpid(), number)
 
     if inspect.iscoroutinefunction(function):
 
         @wraps(function)
         async def later(*args: object, **kwargs: object) -> object:
-            pass_by("before")
+            pass_by("before", args)
             result = await function(*args, **kwargs)
-            pass_by("after")
+            pass_by("after", args)
             return result
 
         return later
 
     @wraps(function)
     def at_once(*args: object, **kwargs: object) -> object:
-        pass_by("before")
+        pass_by("before", args)
         result = function(*args, **kwargs)
-        pass_by("after")
+        pass_by("after", args)
         return result
 
     return at_once

@@ -170,6 +170,14 @@ def _terminated(one: Interrupted) -> Iterator[str]:
     yield from one.ends(one.site.reexecute(one.run_id, "ALL_STEPS"), _SUCCESS)
 
 
+def _interrupted(one: Interrupted) -> Iterator[str]:
+    """Ctrl-C at the worker: as after a termination, nobody has to wait for the lease."""
+    os.kill(worker_of(one.site, one.run_id), signal.SIGINT)
+    yield from one.ends(one.run_id, _FAILURE)
+    yield from one.is_open()
+    yield from one.ends(one.site.reexecute(one.run_id, "ALL_STEPS"), _SUCCESS)
+
+
 def _all_at_once(one: Interrupted) -> Iterator[str]:
     """One of them takes the change, and the others say that there is nothing for them to do."""
     yield from one.kill()
@@ -189,6 +197,7 @@ FORMS: Mapping[str, Callable[[Interrupted], Iterator[str]]] = {
     "selected steps": _selected_steps,
     "launchpad": _launchpad,
     "terminated, then all steps": _terminated,
+    "Ctrl-C, then all steps": _interrupted,
     "all at once": _all_at_once,
 }
 """What a person does until the change has ended; each yields what is not as it must be."""

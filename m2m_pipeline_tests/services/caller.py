@@ -6,6 +6,7 @@ import sys
 from m2m_pipeline.carriers.registry import CarrierRegistry
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
 from m2m_pipeline.services.paced import CarrierDoor
+from m2m_pipeline.storage import gate
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline_tests.world import API_KEY, USERNAME, iccids
 
@@ -25,4 +26,5 @@ async def call(database_url: str, carrier_url: str, calls_per_second: float, in_
 
 
 if __name__ == "__main__":
+    gate.CALL_ENDS_SECONDS = float(sys.argv[5])
     asyncio.run(call(sys.argv[1], sys.argv[2], float(sys.argv[3]), int(sys.argv[4])))

@@ -26,10 +26,12 @@ DEADLINE_SECONDS = 60.0
 
 
 @contextmanager
-def caller(world: World, calls_per_second: float, in_flight: int) -> Generator[subprocess.Popen[str]]:
+def caller(
+    world: World, calls_per_second: float, in_flight: int, call_ends_seconds: float = gate.CALL_ENDS_SECONDS
+) -> Generator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "m2m_pipeline_tests.services.caller", world.database_url, world.carrier_url]
     with subprocess.Popen(
-        [*command, str(calls_per_second), str(in_flight)], stdout=subprocess.PIPE, text=True
+        [*command, str(calls_per_second), str(in_flight), str(call_ends_seconds)], stdout=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stdout is not None
@@ -74,11 +76,10 @@ def test_after_a_takeover_the_calls_of_the_killed_process_count_until_they_must_
 ) -> None:
     world = make_world(Options(devices=1, in_flight=IN_FLIGHT))
     world.control.set_latency(SLOW_MILLISECONDS, SLOW_MILLISECONDS)
-    with caller(world, 40, IN_FLIGHT) as killed:
+    with caller(world, 40, IN_FLIGHT, CALL_ENDS_SECONDS) as killed:
         wait_for_calls(world, IN_FLIGHT)
         killed.kill()
     world.control.set_latency(0, 0)
-    world.sql(f"UPDATE m2m.carrier_call SET ends_at = ends_at - {gate.CALL_ENDS_SECONDS - CALL_ENDS_SECONDS}")
 
     async def call() -> None:
         async with opened(world) as other:
