@@ -25,16 +25,18 @@ class Connections:
         transports = self._transports
 
         class TrackedProtocol(AutoHTTPProtocol):
-            _peer: Peer
+            _peer: Peer | None  # none where the caller has hung up before we came to look
 
             def connection_made(self, transport: asyncio.BaseTransport) -> None:
-                # None where the caller has hung up before we came to look.
-                self._peer = cast("Peer", (transport.get_extra_info("peername") or GONE)[:2])
-                transports[self._peer] = cast("asyncio.Transport", transport)
+                peer = transport.get_extra_info("peername")
+                self._peer = cast("Peer", peer[:2]) if peer else None
+                if self._peer:
+                    transports[self._peer] = cast("asyncio.Transport", transport)
                 super().connection_made(transport)
 
             def connection_lost(self, exc: Exception | None) -> None:
-                transports.pop(self._peer, None)
+                if self._peer:
+                    transports.pop(self._peer, None)
                 super().connection_lost(exc)
 
         return TrackedProtocol
