@@ -7,6 +7,7 @@ second PUT: can the carrier have seen the call?
 import asyncio
 import os
 import ssl
+import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from typing import Literal
 
 import aiohttp
 import httpx
+from aiohttp.abc import AbstractStreamWriter
 from httpx_aiohttp import AiohttpTransport
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -27,6 +29,10 @@ call in five minutes costs nothing, and a number that was meant as milliseconds 
 KEEP_ALIVE = 4.0
 """Seconds an idle connection is kept: less than the 5 s after which common gateways hang up without a word,
 for a PUT on a connection that is being closed has an unknown outcome."""
+
+LEAVES_WITHIN = 1.0
+"""Seconds from the making of a request to its leaving; later it stays here. Who allowed the call has looked at the
+lease just before, and two thirds of the shortest (2 s) are more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,28 @@ class CarrierHttp:
                 return "the connection broke before the answer was complete"
 
 
+class _PromptRequest(aiohttp.ClientRequest):
+    """Leaves at once or not at all.
+
+    Before Python 3.12, aiohttp writes a request that has a body in the event loop's next turn. A process that is
+    stopped between the two turns may wake up when its lease is another's, and would still write.
+    """
+
+    _made_at: float
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        self._made_at = time.monotonic()
+        return await super().send(conn)
+
+    async def write_bytes(
+        self, writer: AbstractStreamWriter, conn: aiohttp.connector.Connection, content_length: int | None = None
+    ) -> None:
+        if conn.protocol is not None and time.monotonic() - self._made_at > LEAVES_WITHIN:
+            conn.protocol.set_exception(httpx.ConnectError("this process was held up before the request left"))
+        else:
+            await super().write_bytes(writer, conn, content_length)
+
+
 async def _single_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
     """Undo two habits of the layers below, where the facts are still known.
 
@@ -212,6 +240,7 @@ def _session(in_flight: int, tls: ssl.SSLContext) -> aiohttp.ClientSession:
         connector=aiohttp.TCPConnector(limit=in_flight, keepalive_timeout=KEEP_ALIVE, ssl=tls),
         cookie_jar=aiohttp.DummyCookieJar(),
         middlewares=(_single_attempt,),
+        request_class=_PromptRequest,
     )
 
 

@@ -25,7 +25,7 @@ from m2m_pipeline_tests.environment import inherited
 from m2m_pipeline_tests.faults.verdict import judge
 from m2m_pipeline_tests.world import simulator_process
 
-pytestmark = [pytest.mark.xdist_group("orderly stop"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 
 IN_FLIGHT = 2
 SLOW_MILLISECONDS = 2000.0

@@ -7,7 +7,7 @@ import pytest
 from m2m_pipeline_tests.acceptance.site import Site
 from m2m_pipeline_tests.faults.kills import storm
 
-pytestmark = [pytest.mark.xdist_group("interrupted runs"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture

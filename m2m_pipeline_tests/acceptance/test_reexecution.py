@@ -10,7 +10,7 @@ from m2m_pipeline_tests.acceptance.site import Ended, Site
 from m2m_pipeline_tests.faults.reexecutions import FORMS, reexecute_in_every_form
 from m2m_pipeline_tests.faults.verdict import Verdict
 
-pytestmark = [pytest.mark.xdist_group("interrupted runs"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,14 @@
 import asyncio
 import gzip
 import socket
+import sys
+import time
 
 import pytest
 
 from m2m_pipeline.carriers.http import (
     DEFAULT_TIMEOUTS,
+    LEAVES_WITHIN,
     CarrierHttp,
     Fate,
     HttpAnswer,
@@ -192,3 +195,23 @@ def test_the_request_is_json_signed_in_and_says_who_asks() -> None:
     assert request.headers["content-type"] == "application/json"
     assert request.headers["accept-encoding"] == "identity"
     assert request.headers["user-agent"].startswith("m2m-pipeline/")
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 12), reason="aiohttp writes in the turn that makes the request")
+def test_a_request_that_a_stopped_process_has_made_and_not_written_never_leaves() -> None:
+    """Another attempt may own the device by then. The next turn of the event loop takes as long as such a stop."""
+
+    async def run() -> tuple[list[Fate], int]:
+        async with Wire(answers(200)) as wire:
+            http = CarrierHttp(wire.url, "Basic c2VjcmV0", 1, DEFAULT_TIMEOUTS)
+            before = await http.call("PUT", "/devices/1", json=BODY)
+            asyncio.get_running_loop().call_soon(time.sleep, 1.1 * LEAVES_WITHIN)
+            held_up = await http.call("PUT", "/devices/2", json=BODY)
+            await http.close()
+            return [before, held_up], len(wire.requests)
+
+    (before, held_up), arrived = asyncio.run(run())
+
+    assert isinstance(before, HttpAnswer)
+    assert held_up == NotSent("this process was held up before the request left")
+    assert arrived == 1

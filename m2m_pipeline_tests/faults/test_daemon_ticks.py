@@ -24,7 +24,7 @@ from m2m_pipeline_tests.faults.field import PATIENCE_SECONDS, Change, Field, eve
 from m2m_pipeline_tests.faults.points import resolve
 from m2m_pipeline_tests.faults.verdict import judge
 
-pytestmark = [pytest.mark.xdist_group("daemon ticks"), pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(400)]
 
 DEVICES = 12
 _PROJECT = Path(m2m_pipeline.__file__).parent.parent
