@@ -1,11 +1,13 @@
 """Dagster's event log: how the worker of a run writes it, and what Dagster itself never removes from it."""
 
+from collections.abc import Collection
 from datetime import UTC, datetime
 from functools import cache
 
 import dagster as dg
 import psycopg2
 import psycopg2.extensions
+from dagster._core.instance.utils import RUNLESS_RUN_ID
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, DynamicPartitionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
 from sqlalchemy import and_, event, exists, or_
@@ -42,6 +44,20 @@ def _replace_if_broken(connection: object, *_: object) -> None:
             cursor.execute("SELECT 1")
     except psycopg2.Error as error:
         raise DisconnectionError from error
+
+
+def make_room_for_checks(instance: dg.DagsterInstance, partitions: Collection[str]) -> None:
+    """Remove what checks of these partitions came to outside of runs: Dagster has room for one of each and partition.
+
+    A second one breaks the rule of a table, and with it the tick that tells it.
+    """
+    log = instance.event_log_storage
+    assert isinstance(log, SqlEventLogStorage)
+    told = AssetCheckExecutionsTable.c
+    with log.index_connection() as connection:
+        connection.execute(
+            AssetCheckExecutionsTable.delete().where(told.run_id == RUNLESS_RUN_ID, told.partition.in_(partitions))
+        )
 
 
 def purge_checks(instance: dg.DagsterInstance, before: datetime) -> int:

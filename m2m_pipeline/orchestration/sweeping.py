@@ -14,6 +14,7 @@ import dagster as dg
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import headline
 from m2m_pipeline.orchestration.checks import end_events
+from m2m_pipeline.orchestration.event_log import make_room_for_checks
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.services.sweeping import Sweeping, Swept
@@ -35,11 +36,13 @@ def sweep_sensor(interval_seconds: int) -> dg.SensorDefinition:
             *give_up_lost_dispatches(context.instance, services.sweeping, waiting),
         ]
         told += [_told(one) for one in swept]
+        ended = [one.document for one in swept if one.document]
+        make_room_for_checks(context.instance, [str(document.id) for document in ended])
         for line in told:
             context.log.info(redacted(line))
         return dg.SensorResult(
             skip_reason=" ".join(told) or "Nothing was abandoned.",
-            asset_events=list(end_events(context.instance, platform, [one.document for one in swept if one.document])),
+            asset_events=list(end_events(context.instance, platform, ended)),
         )
 
     return sweep_abandoned_attempts

@@ -13,7 +13,7 @@ from m2m_pipeline.orchestration.sweeping import sweep_sensor
 from m2m_pipeline.services.sweeping import MAX_ATTEMPTS
 from m2m_pipeline_tests.invariants import check_all
 from m2m_pipeline_tests.orchestration.ends import assert_told_in_full
-from m2m_pipeline_tests.world import World
+from m2m_pipeline_tests.world import TENANT, World
 
 SENSOR = sweep_sensor(30)
 ENDED = (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
@@ -108,13 +108,30 @@ def test_a_dispatch_that_is_lost_each_time_ends_the_change_and_the_catalog_shows
     world: World, platform: Platform, instance: dg.DagsterInstance
 ) -> None:
     bulk_change_id = world.submit().bulk_change_id
-    for _ in range(MAX_ATTEMPTS):
-        dispatched(world, instance, dg.DagsterRunStatus.FAILURE)
-        tick(platform, instance)
+    lose_every_dispatch(world, platform, instance)
 
     assert queue_of(world) == {}
     check_all(world.evidence(bulk_change_id))
     assert_told_in_full(instance, bulk_change_id)
+
+
+def test_a_change_that_ends_so_again_after_a_retry_is_shown_again(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    lose_every_dispatch(world, platform, instance)
+    world.services.retrying.retry(TENANT, bulk_change_id, "operator")
+
+    lose_every_dispatch(world, platform, instance)
+
+    assert queue_of(world) == {}
+    assert_told_in_full(instance, bulk_change_id)
+
+
+def lose_every_dispatch(world: World, platform: Platform, instance: dg.DagsterInstance) -> None:
+    for _ in range(MAX_ATTEMPTS):
+        dispatched(world, instance, dg.DagsterRunStatus.FAILURE)
+        tick(platform, instance)
 
 
 @pytest.mark.usefixtures("later")
