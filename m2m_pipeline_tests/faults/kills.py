@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import dagster as dg
 import psutil
 
+from m2m_pipeline.domain.status import ENDED_BULK_CHANGES
 from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline_tests.acceptance.accounts import Account
 from m2m_pipeline_tests.acceptance.site import Site
@@ -46,9 +47,17 @@ def storm(site: Site, seed: int, targets: Sequence[str]) -> list[Verdict]:
     draw = random.Random(f"{seed} storm")  # noqa: S311 - reproducible, not secret
     changes = [_submit(site, draw) for _ in targets]
     kills = [0] * len(changes)
-    for place, (change, target) in enumerate(zip(changes, targets, strict=True)):
-        eventually(lambda change=change: _in_its_middle(site, change), f"the middle of bulk change {change.id}")
-        kills[place] = kill(site, target)
+    left = list(range(len(changes)))
+
+    def strike() -> bool | None:
+        """Kill what is due; whether nothing is left to kill. A target that another kill has struck comes back first."""
+        for place in [one for one in left if _in_its_middle(site, changes[one])]:
+            kills[place] = kill(site, targets[place])
+            if kills[place] or site.document(changes[place].id).status in ENDED_BULK_CHANGES:
+                left.remove(place)
+        return not left or None
+
+    eventually(strike, "the middle of every bulk change")
     verdicts: list[Verdict] = []
     for change, target, killed in zip(changes, targets, kills, strict=True):
         broken = [] if killed else [f"there was nothing to kill: {target}"]
