@@ -1,13 +1,10 @@
-"""The edge to a carrier's HTTP API, and the only module that knows httpx.
+"""The edge to a carrier's HTTP API: with its session, the only module that knows httpx.
 
 Whatever the network does comes back as one of three values. They differ in the question that decides about a
 second PUT: can the carrier have seen the call?
 """
 
 import asyncio
-import os
-import ssl
-import time
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -18,21 +15,14 @@ from typing import Literal
 
 import aiohttp
 import httpx
-from aiohttp.abc import AbstractStreamWriter
 from httpx_aiohttp import AiohttpTransport
+
+from m2m_pipeline.carriers.session import session
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_RETRY_AFTER = 300.0
 """Seconds. A gate that says it is closed for longer is asked again all the same: the whole account rests meanwhile, one
 call in five minutes costs nothing, and a number that was meant as milliseconds would cost half a day."""
-
-KEEP_ALIVE = 4.0
-"""Seconds an idle connection is kept: less than the 5 s after which common gateways hang up without a word,
-for a PUT on a connection that is being closed has an unknown outcome."""
-
-LEAVES_WITHIN = 1.0
-"""Seconds from the making of a request to its leaving; later it stays here. Who allowed the call has looked at the
-lease just before, and two thirds of the shortest (2 s) are more than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +56,7 @@ Fate = NotSent | LostAnswer | HttpAnswer
 
 NEVER_SENT = (httpx.ConnectError, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 """The exceptions that prove that nothing left. ConnectTimeout is not among them: httpx-aiohttp gives that
-name to every broken connection, whatever had gone over it. `_single_attempt` tells the two apart before it
-can."""
+name to every broken connection, whatever had gone over it. Our session tells the two apart before it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +96,7 @@ class CarrierHttp:
         # Plain httpx needs some ten times the CPU for each request once it holds 100 connections. There is no client
         # around the transport: its redirects, cookies, proxies and merging of addresses are a third of a call's CPU,
         # and all that we would do with them is to switch them off.
-        self._transport = AiohttpTransport(verify=tls, client=lambda: _session(in_flight, tls))
+        self._transport = AiohttpTransport(verify=tls, client=lambda: session(in_flight, tls))
         # Writing has no limit of its own in this transport; a server that does not read meets `total`.
         limits = httpx.Timeout(timeouts.read, connect=timeouts.connect, pool=timeouts.connect)
         self._extensions = {"timeout": limits.as_dict()}
@@ -179,69 +168,6 @@ class CarrierHttp:
                 return "the answer is not HTTP"
             case _:
                 return "the connection broke before the answer was complete"
-
-
-class _PromptRequest(aiohttp.ClientRequest):
-    """Leaves at once or not at all.
-
-    Before Python 3.12, aiohttp writes a request that has a body in the event loop's next turn. A process that is
-    stopped between the two turns may wake up when its lease is another's, and would still write.
-    """
-
-    _made_at: float
-
-    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        self._made_at = time.monotonic()
-        return await super().send(conn)
-
-    async def write_bytes(
-        self, writer: AbstractStreamWriter, conn: aiohttp.connector.Connection, content_length: int | None = None
-    ) -> None:
-        if conn.protocol is not None and time.monotonic() - self._made_at > LEAVES_WITHIN:
-            conn.protocol.set_exception(httpx.ConnectError("this process was held up before the request left"))
-        else:
-            await super().write_bytes(writer, conn, content_length)
-
-
-async def _single_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
-    """Undo two habits of the layers below, where the facts are still known.
-
-    aiohttp sends an idempotent request again, PUT included, when a kept connection breaks under it: the
-    second PUT would go out before anybody has read what the first one did. And httpx-aiohttp calls a
-    connection that broke under a request by the same name as one that never came about. aiohttp raises
-    ConnectionTimeoutError and ClientConnectorError from its connector alone, before a byte of the request is
-    written.
-    """
-    try:
-        return await handler(request)
-    except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
-        raise httpx.ConnectError(_why_not_connected(error)) from error
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise httpx.ReadError("connection broke") from error
-
-
-def _why_not_connected(error: aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError) -> str:
-    match error:
-        case aiohttp.ConnectionTimeoutError():
-            return "no connection in time"
-        case aiohttp.ClientConnectorDNSError():
-            return "the host name does not resolve"
-        case aiohttp.ClientConnectorCertificateError():
-            return "the host's TLS certificate is not valid for it"
-        case aiohttp.ClientSSLError():
-            return "the TLS handshake failed"
-        case _:
-            return f"no connection: {os.strerror(error.errno)}" if error.errno else "no connection"
-
-
-def _session(in_flight: int, tls: ssl.SSLContext) -> aiohttp.ClientSession:
-    # Made at the first call, inside the event loop that it then belongs to.
-    return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=in_flight, keepalive_timeout=KEEP_ALIVE, ssl=tls),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        middlewares=(_single_attempt,),
-        request_class=_PromptRequest,
-    )
 
 
 def _seconds(retry_after: str, named_at: datetime) -> float | None:

@@ -10,7 +10,6 @@ import pytest
 
 from m2m_pipeline.carriers.http import (
     DEFAULT_TIMEOUTS,
-    LEAVES_WITHIN,
     CarrierHttp,
     Fate,
     HttpAnswer,
@@ -18,6 +17,7 @@ from m2m_pipeline.carriers.http import (
     NotSent,
     Timeouts,
 )
+from m2m_pipeline.carriers.session import LEAVES_WITHIN
 from m2m_pipeline_tests.carriers.wire import (
     Reply,
     Wire,

@@ -1,0 +1,80 @@
+"""The connections below the edge, without those habits of HTTP libraries that would blur what became of a call."""
+
+import os
+import ssl
+import time
+
+import aiohttp
+import httpx
+from aiohttp.abc import AbstractStreamWriter
+
+KEEP_ALIVE = 4.0
+"""Seconds an idle connection is kept: less than the 5 s after which common gateways hang up without a word,
+for a PUT on a connection that is being closed has an unknown outcome."""
+
+LEAVES_WITHIN = 1.0
+"""Seconds from the making of a request to its leaving; later it stays here. Who allowed the call has looked at the
+lease just before, and two thirds of the shortest (2 s) are more than this."""
+
+
+class _PromptRequest(aiohttp.ClientRequest):
+    """Leaves at once or not at all.
+
+    Before Python 3.12, aiohttp writes a request that has a body in the event loop's next turn. A process that is
+    stopped between the two turns may wake up when its lease is another's, and would still write.
+    """
+
+    _made_at: float
+
+    async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
+        self._made_at = time.monotonic()
+        return await super().send(conn)
+
+    async def write_bytes(
+        self, writer: AbstractStreamWriter, conn: aiohttp.connector.Connection, content_length: int | None = None
+    ) -> None:
+        if conn.protocol is not None and time.monotonic() - self._made_at > LEAVES_WITHIN:
+            conn.protocol.set_exception(httpx.ConnectError("this process was held up before the request left"))
+        else:
+            await super().write_bytes(writer, conn, content_length)
+
+
+async def _single_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    """Undo two habits of the layers below, where the facts are still known.
+
+    aiohttp sends an idempotent request again, PUT included, when a kept connection breaks under it: the
+    second PUT would go out before anybody has read what the first one did. And httpx-aiohttp calls a
+    connection that broke under a request by the same name as one that never came about. aiohttp raises
+    ConnectionTimeoutError and ClientConnectorError from its connector alone, before a byte of the request is
+    written.
+    """
+    try:
+        return await handler(request)
+    except (aiohttp.ConnectionTimeoutError, aiohttp.ClientConnectorError) as error:
+        raise httpx.ConnectError(_why_not_connected(error)) from error
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise httpx.ReadError("connection broke") from error
+
+
+def _why_not_connected(error: aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError) -> str:
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return "no connection in time"
+        case aiohttp.ClientConnectorDNSError():
+            return "the host name does not resolve"
+        case aiohttp.ClientConnectorCertificateError():
+            return "the host's TLS certificate is not valid for it"
+        case aiohttp.ClientSSLError():
+            return "the TLS handshake failed"
+        case _:
+            return f"no connection: {os.strerror(error.errno)}" if error.errno else "no connection"
+
+
+def session(in_flight: int, tls: ssl.SSLContext) -> aiohttp.ClientSession:
+    """Up to `in_flight` connections, for the running event loop."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=in_flight, keepalive_timeout=KEEP_ALIVE, ssl=tls),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        middlewares=(_single_attempt,),
+        request_class=_PromptRequest,
+    )
