@@ -4,12 +4,13 @@ Nothing is ever sent from here: a change that was not made is reported, not repe
 """
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
 from m2m_pipeline.domain.attempt import Attempt
+from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied
 from m2m_pipeline.services.execution.readback import peek, settle
@@ -69,10 +70,13 @@ class Reconciliation:
 
     def _settle_one(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> ResultDocument | None:
         """Settle one bulk change; its end told anew, or None where nothing has moved since it was told."""
+        before, _ = self._found_and_told(attempt)
         run(self._read_back(provider, credential, attempt))
         unverified = provider.verify is VerifyMode.NONE
         amop.update_amop(self._database, attempt, None, unverified=unverified)
-        if self._has_moved(attempt):
+        now, told = self._found_and_told(attempt)
+        # A pass that died may have moved what this one found in its place.
+        if now != before or (told is not None and now != told):
             return finish.finish_again(self._database, attempt)
         with self._database.begin() as tx:
             leases.release(tx, attempt.owner)
@@ -92,12 +96,12 @@ class Reconciliation:
         finally:
             await session.close()
 
-    def _has_moved(self, attempt: Attempt) -> bool:
-        """Whether the rows are no longer what was told last: by this pass, or by one that died before it told."""
+    def _found_and_told(self, attempt: Attempt) -> tuple[Mapping[DeviceStatus, int], object]:
+        """How many devices are in which status by the rows, and by the result document."""
         with self._database.begin() as tx:
             change = bulk_changes.find(tx, attempt.bulk_change_id)
             assert change is not None
-            return change.result is None or fold(tx, change).counts != change.result["counts"]
+            return fold(tx, change).counts, change.result["counts"] if change.result else None
 
     def _next(self, provider: ServiceProvider, owner: str, after: int) -> Attempt | None:
         with self._database.begin() as tx:
