@@ -54,6 +54,5 @@ def _rows(field: Field) -> Mapping[object, object]:
     """A digest of every table that belongs to bulk changes, and of their part of the marks."""
     tables = field.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'm2m'")
     digest = "SELECT md5(coalesce(string_agg(t::text, '' ORDER BY t::text), '')) FROM m2m.{} t {}"
-    return {
-        name: field.sql(digest.format(name, _OF_BULK_CHANGES.get(name, ""))) for (name,) in tables if name not in _GATE
-    }
+    names = {str(name) for (name,) in tables} - _GATE
+    return {name: field.sql(digest.format(name, _OF_BULK_CHANGES.get(name, ""))) for name in names}
