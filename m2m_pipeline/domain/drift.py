@@ -29,7 +29,7 @@ class Cause:
 
 CAUSES: Mapping[DriftCause, Cause] = {
     DriftCause.CHANGE_IN_PROGRESS: Cause(
-        "held by a bulk change", False, "AMOP follows when the bulk change ends; start it, if it waits for a person."
+        "held by a bulk change", False, "Nothing to do: AMOP follows when the bulk change ends."
     ),
     DriftCause.SCHEDULED: Cause(
         "changed on its effective date", False, "Nothing to do: settling tells AMOP once the date has come."
@@ -76,7 +76,7 @@ class Resolution(StrEnum):
 class AmopView:
     """What AMOP knows of an ICCID at one moment.
 
-    `open_change`: a bulk change holds the device; `scheduled`: the carrier took that change for a later date.
+    `open_change`: a bulk change that was started holds the device; `scheduled`: the carrier took it for a later date.
     `steady`: AMOP's row has not been written since the carrier was asked.
     """
 

@@ -24,6 +24,11 @@ _BOTH = """
 _NOT_A_NEIGHBOURS = """
     (d.iccid IS NOT NULL OR NOT EXISTS (SELECT 1 FROM m2m.device o WHERE o.tenant_id = :tenant AND o.iccid = l.iccid))
 """
+# A change that nobody has started (NEW) explains nothing: whether it is ever sent, a person decides.
+_HOLDS = """
+    o.service_provider_id = :provider AND o.status = ANY(:open)
+    AND EXISTS (SELECT 1 FROM m2m.bulk_change b WHERE b.id = o.bulk_change_id AND b.status <> 'NEW')
+"""
 _CANDIDATES = f"""
     SELECT l.iccid, l.rate_plan, l.communication_plan, false AS missing FROM {_BOTH}
     WHERE l.pass_id = :pass AND l.checked_at IS NULL AND {DIFFERS} AND {_NOT_A_NEIGHBOURS}
@@ -41,7 +46,7 @@ class Candidate:
     iccid: str
     listed: DeviceReading
     missing: bool
-    held: bool  # by an open bulk change: then there is no need to ask
+    held: bool  # by a bulk change that was started: then there is no need to ask
 
 
 def next_candidates(connection: Connection, work: Pass, limit: int) -> tuple[datetime, Sequence[Candidate]]:
@@ -55,8 +60,7 @@ def next_candidates(connection: Connection, work: Pass, limit: int) -> tuple[dat
         text(
             f"""
             SELECT c.*, o.iccid IS NOT NULL AS held FROM ({_CANDIDATES}) c
-            LEFT JOIN m2m.device_change o ON o.service_provider_id = :provider AND o.iccid = c.iccid
-                AND o.status = ANY(:open)
+            LEFT JOIN m2m.device_change o ON o.iccid = c.iccid AND {_HOLDS}
             LEFT JOIN m2m.drift r ON r.service_provider_id = :provider AND r.iccid = c.iccid AND r.resolved_at IS NULL
             ORDER BY r.iccid IS NOT NULL, md5(c.iccid || :pass) LIMIT :limit
             """
@@ -114,14 +118,13 @@ def amop_views(connection: Connection, work: Pass, iccids: Sequence[str], asked_
     """What AMOP knows of devices now; steady where it has known it since `asked_at`."""
     rows = connection.execute(
         text(
-            """
+            f"""
             SELECT i.iccid, d.iccid IS NOT NULL AS known, d.rate_plan, d.communication_plan, o.id IS NOT NULL AS held,
                 coalesce(o.status = 'UNCONFIRMED' AND o.reason = 'SCHEDULED', false) AS scheduled,
                 coalesce(d.updated_at < :asked_at, true) AS steady
             FROM unnest(CAST(:iccids AS text[])) AS i(iccid)
             LEFT JOIN m2m.device d ON d.service_provider_id = :provider AND d.iccid = i.iccid
-            LEFT JOIN m2m.device_change o ON o.service_provider_id = :provider AND o.iccid = i.iccid
-                AND o.status = ANY(:open)
+            LEFT JOIN m2m.device_change o ON o.iccid = i.iccid AND {_HOLDS}
             """
         ),
         {**_of(work), "iccids": list(iccids), "asked_at": asked_at},

@@ -23,7 +23,7 @@ def plant(world: World, each: int, *, first: int = 0) -> Mapping[DriftCause, Seq
         world.control.drift(iccid, Drift(rate_plan=THIRD))
     world.sql("DELETE FROM m2m.device WHERE iccid = ANY(%s)", new)
     world.import_devices(gone)
-    world.submit([*held, *dated], process_changes=False)
+    world.submit([*held, *dated])
     world.sql("UPDATE m2m.device_change SET status = 'UNCONFIRMED', reason = 'SCHEDULED' WHERE iccid = ANY(%s)", dated)
     return {
         DriftCause.MADE_OUTSIDE: outside,

@@ -165,6 +165,19 @@ def test_a_change_of_our_own_is_no_drift_before_during_or_after(world: World) ->
     assert world.sql("SELECT DISTINCT rate_plan FROM m2m.device") == [(NEW,)]
 
 
+def test_a_change_that_nobody_has_started_explains_no_difference(world: World) -> None:
+    first, second, _ = world.iccids
+    world.control.drift(first, Drift(rate_plan=THIRD))
+    world.control.drift(second, Drift(rate_plan=THIRD))
+    started = world.submit([first], process_changes=False).bulk_change_id
+    world.submit([second], process_changes=False)
+    assert find(world) == {DriftCause.MADE_OUTSIDE: 2}
+
+    world.services.submission.process(TENANT, started)
+
+    assert find(world) == {DriftCause.CHANGE_IN_PROGRESS: 1, DriftCause.MADE_OUTSIDE: 1}
+
+
 def test_more_differences_than_one_pass_may_check_are_left_to_the_next_and_none_for_ever(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -101,6 +101,7 @@ def test_a_way_back_is_prepared_waits_for_a_person_and_brings_the_carrier_back(w
 
     assert len(first.repaired.waiting) == 2
     assert again.repaired.waiting == first.repaired.waiting
+    assert again.drifted == first.drifted == 2
     assert world.sql("SELECT DISTINCT status, requested_by FROM m2m.bulk_change") == [("NEW", "reconciliation")]
     assert world.puts() == 0
     for bulk_change_id in first.repaired.waiting:
