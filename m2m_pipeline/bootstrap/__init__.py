@@ -41,6 +41,7 @@ from m2m_pipeline.services.standings import Standings
 from m2m_pipeline.services.statistics import Statistics
 from m2m_pipeline.services.submission import Submission
 from m2m_pipeline.services.sweeping import Sweeping
+from m2m_pipeline.services.withdrawing import Withdrawing
 from m2m_pipeline.settings import Settings
 from m2m_pipeline.storage.breaches import Scope
 from m2m_pipeline.storage.database import Database
@@ -53,6 +54,7 @@ class Desk:
 
     submission: Submission
     examination: Examination
+    withdrawing: Withdrawing
     retrying: Retrying
     reporting: Reporting
     browsing: Browsing
@@ -78,6 +80,7 @@ class Application:
     statistics: Statistics
     checks: Checks
     sweeping: Sweeping
+    withdrawing: Withdrawing
     retrying: Retrying
     reporting: Reporting
     security_log: SecurityLog
@@ -100,6 +103,7 @@ class Application:
         return Desk(
             submission=submission,
             examination=Examination(walled, submission),
+            withdrawing=Withdrawing(walled),
             retrying=Retrying(walled),
             reporting=Reporting(walled),
             browsing=Browsing(walled),
@@ -156,6 +160,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         statistics=Statistics(database),
         checks=Checks(database, auditing, _limits(settings)),
         sweeping=Sweeping(database, settings.lease_seconds),
+        withdrawing=Withdrawing(database),
         retrying=Retrying(database),
         reporting=Reporting(database),
         security_log=security_log,

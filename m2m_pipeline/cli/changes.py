@@ -1,4 +1,4 @@
-"""Commands about bulk changes: submit, process, retry, status, result."""
+"""Commands about bulk changes: submit, process, withdraw, retry, status, result."""
 
 import csv
 import json
@@ -25,6 +25,7 @@ def register(app: typer.Typer) -> None:
     """Add the commands."""
     app.command()(submit)
     app.command()(process)
+    app.command()(withdraw)
     app.command()(retry)
     app.command()(status)
     app.command()(result)
@@ -84,6 +85,13 @@ def process(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "defa
     with application() as services:
         recorded = services.submission.process(tenant, bulk_change_id)
     print(json.dumps({"id": recorded.bulk_change_id, "status": recorded.status}) if as_json else recorded.status)
+
+
+def withdraw(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "default") -> None:
+    """End a bulk change that was only recorded (NEW): nothing is sent, and its devices are free."""
+    with application() as services:
+        document = services.withdrawing.withdraw(tenant, bulk_change_id, actor())
+    print(json.dumps({"id": document.id, "status": document.status}) if as_json else document.status)
 
 
 def retry(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "default") -> None:

@@ -18,6 +18,7 @@ from m2m_pipeline.services.outbox import NoticeUnknownError
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.services.retrying import NotRetryableError
 from m2m_pipeline.services.submission import NotProcessableError
+from m2m_pipeline.services.withdrawing import NotWithdrawableError
 from m2m_pipeline.settings import MissingSettingError
 from m2m_pipeline.storage.database import DatabaseRefusedError, DatabaseUnavailableError
 from m2m_pipeline.storage.migrate import FrontDoorRoleError
@@ -38,6 +39,7 @@ STATUS: dict[type[Exception], int] = {
     DestinationUnknownError: REJECTED,
     NoticeUnknownError: REJECTED,
     NotProcessableError: REJECTED,
+    NotWithdrawableError: REJECTED,
     NotRetryableError: REJECTED,
     MissingSettingError: REJECTED,
     EncryptionKeyError: REJECTED,

@@ -118,6 +118,7 @@ def _lines(settled: "Reconciled", found: "Found") -> list[str]:
     if found.repaired.followed:
         lines.append(f"AMOP has followed the carrier in {found.repaired.followed} devices")
     lines += [
-        f"Bulk change {id_} back to AMOP's plan waits: `m2m process {id_}` sends it" for id_ in found.repaired.waiting
+        f"Bulk change {id_} back to AMOP's plan waits: `m2m process {id_}` sends it, `m2m withdraw {id_}` declines it"
+        for id_ in found.repaired.waiting
     ]
     return lines + [f"{count:>7}  {CAUSES[cause].title}" for cause, count in found.counts.items()]

@@ -22,6 +22,7 @@ class Permission(StrEnum):
     EXAMINE_REQUESTS = "examine requests"
     SUBMIT_CHANGES = "submit changes"
     PROCESS_CHANGES = "process changes"
+    WITHDRAW_CHANGES = "withdraw changes"
     RETRY_CHANGES = "retry changes"
     VIEW_KEYS = "view keys"
     MANAGE_KEYS = "manage keys"
@@ -32,6 +33,7 @@ _OPERATE = _LOOK | {
     Permission.EXAMINE_REQUESTS,
     Permission.SUBMIT_CHANGES,
     Permission.PROCESS_CHANGES,
+    Permission.WITHDRAW_CHANGES,
     Permission.RETRY_CHANGES,
 }
 

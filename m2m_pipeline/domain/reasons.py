@@ -60,6 +60,7 @@ class ReasonCode(StrEnum):
     CREDENTIAL_STORE_UNREACHABLE = "CREDENTIAL_STORE_UNREACHABLE"
     WRITES_DISABLED = "WRITES_DISABLED"
     # Ourselves.
+    WITHDRAWN = "WITHDRAWN"
     AMOP_UPDATE_FAILED = "AMOP_UPDATE_FAILED"
     RUN_ATTEMPTS_EXHAUSTED = "RUN_ATTEMPTS_EXHAUSTED"
 
@@ -201,6 +202,9 @@ REASONS: Mapping[ReasonCode, Reason] = {
     ),
     ReasonCode.WRITES_DISABLED: Reason(
         "writes are disabled for the provider", False, "Enable them with `m2m provider set NAME --writes`."
+    ),
+    ReasonCode.WITHDRAWN: Reason(
+        "withdrawn before it was started", False, "Nothing to do; if it is wanted after all, make a new bulk change."
     ),
     ReasonCode.AMOP_UPDATE_FAILED: Reason(
         "changed at the carrier, AMOP not updated",

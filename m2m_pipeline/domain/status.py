@@ -11,13 +11,13 @@ from enum import StrEnum
 class BulkChangeStatus(StrEnum):
     """Where one request stands."""
 
-    NEW = "NEW"  # recorded, waits for a person to say `process`
+    NEW = "NEW"  # recorded, waits for a person to say `process` or `withdraw`
     QUEUED = "QUEUED"  # its place in the queue is this row
     PROCESSING = "PROCESSING"  # an attempt holds the lease, or held it and died
     PROCESSED = "PROCESSED"  # every device was changed, or needed no change
     PARTIAL = "PARTIAL"  # some devices were changed, some were not
     FAILED = "FAILED"  # no device was changed
-    REJECTED = "REJECTED"  # the request does not hold: nothing was sent
+    REJECTED = "REJECTED"  # the request does not hold, or was withdrawn: nothing was sent
 
 
 class DeviceStatus(StrEnum):
@@ -30,12 +30,12 @@ class DeviceStatus(StrEnum):
     APPLIED = "APPLIED"  # the carrier has the new plan, AMOP not yet
     AMOP_FAILED = "AMOP_FAILED"  # the carrier has the new plan, our own update failed: to be driven again
     PROCESSED = "PROCESSED"  # carrier and AMOP both have the new plan
-    REFUSED = "REFUSED"  # the carrier or a rule said no
+    REFUSED = "REFUSED"  # the carrier, a rule or a person said no
     SKIPPED = "SKIPPED"  # nothing to do for this row
 
 
 BULK_CHANGE_TRANSITIONS: Mapping[BulkChangeStatus, frozenset[BulkChangeStatus]] = {
-    BulkChangeStatus.NEW: frozenset({BulkChangeStatus.QUEUED}),
+    BulkChangeStatus.NEW: frozenset({BulkChangeStatus.QUEUED, BulkChangeStatus.REJECTED}),
     BulkChangeStatus.QUEUED: frozenset({BulkChangeStatus.PROCESSING}),
     BulkChangeStatus.PROCESSING: frozenset(
         {

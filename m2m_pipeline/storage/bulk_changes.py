@@ -109,6 +109,21 @@ def queue(connection: Connection, bulk_change_id: int) -> bool:
     )
 
 
+def withdraw(connection: Connection, bulk_change_id: int, message: str) -> bool:
+    """Remember of a recorded bulk change that somebody declines it; False where it is not NEW."""
+    return (
+        connection.execute(
+            text(
+                """
+                UPDATE m2m.bulk_change SET reason = 'WITHDRAWN', message = :message WHERE id = :id AND status = 'NEW'
+                """
+            ),
+            {"id": bulk_change_id, "message": message},
+        ).rowcount
+        == 1
+    )
+
+
 def queue_again(connection: Connection, bulk_change_id: int) -> bool:
     """Queue an ended bulk change for a new attempt; False where its end is final, or somebody is settling it."""
     return (
@@ -207,7 +222,7 @@ def count_calls(connection: Connection, attempt: Attempt, calls: int) -> None:
     )
 
 
-def end(connection: Connection, attempt: Attempt, status: BulkChangeStatus) -> None:
+def end(connection: Connection, bulk_change_id: int, status: BulkChangeStatus) -> None:
     """End the bulk change and give the lease back. Where it had ended before, that moment stays: it was settled now."""
     connection.execute(
         text(
@@ -219,13 +234,13 @@ def end(connection: Connection, attempt: Attempt, status: BulkChangeStatus) -> N
             WHERE id = :id AND (status = ANY(:sources) OR status = :status)
             """
         ),
-        {"id": attempt.bulk_change_id, "status": status.value, "sources": sorted(bulk_change_sources(status))},
+        {"id": bulk_change_id, "status": status.value, "sources": sorted(bulk_change_sources(status))},
     )
 
 
-def store_result(connection: Connection, attempt: Attempt, result: Mapping[str, object]) -> None:
+def store_result(connection: Connection, bulk_change_id: int, result: Mapping[str, object]) -> None:
     """Keep the result document of an ended bulk change."""
     connection.execute(
         text("UPDATE m2m.bulk_change SET result = CAST(:result AS jsonb) WHERE id = :id"),
-        {"id": attempt.bulk_change_id, "result": json.dumps(result)},
+        {"id": bulk_change_id, "result": json.dumps(result)},
     )

@@ -17,6 +17,12 @@ _UNTOUCHED = """
         AND c.status = ANY(:open))
 """
 
+# Somebody has said no to the way back since: the next pass does not ask again.
+_DECLINED = """
+    EXISTS (SELECT 1 FROM m2m.device_change w WHERE w.service_provider_id = :provider AND w.iccid = r.iccid
+        AND w.reason = 'WITHDRAWN' AND w.rate_plan = r.amop_rate_plan AND w.ended_at > r.first_seen_at)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class WayBack:
@@ -58,7 +64,7 @@ def follow(connection: Connection, provider: ServiceProvider) -> Sequence[int]:
 
 
 def ways_back(connection: Connection, provider: ServiceProvider) -> Sequence[WayBack]:
-    """What bulk changes would bring the carrier back to AMOP's plans: one for each plan."""
+    """What bulk changes would bring the carrier back to AMOP's plans: one for each plan. None that was declined."""
     rows = connection.execute(
         text(
             f"""
@@ -67,7 +73,7 @@ def ways_back(connection: Connection, provider: ServiceProvider) -> Sequence[Way
                 END AS communication_plan, array_agg(r.iccid ORDER BY r.iccid) AS iccids
             FROM m2m.drift r JOIN m2m.tenant t ON t.id = r.tenant_id
             JOIN m2m.device d ON d.service_provider_id = r.service_provider_id AND d.iccid = r.iccid
-            WHERE {_UNTOUCHED} AND r.amop_rate_plan IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 2, 3
+            WHERE {_UNTOUCHED} AND NOT {_DECLINED} AND r.amop_rate_plan IS NOT NULL GROUP BY 1, 2, 3 ORDER BY 2, 3
             """
         ),
         {"provider": provider.id, "causes": sorted(MOVED_BACK), "open": sorted(OPEN_DEVICES)},

@@ -15,6 +15,7 @@ from m2m_pipeline.services.identity import KeyUnknownError, SignInFailedError
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.services.retrying import NotRetryableError
 from m2m_pipeline.services.submission import KeyInProgressError, NotProcessableError
+from m2m_pipeline.services.withdrawing import NotWithdrawableError
 from m2m_pipeline.storage.database import CommitUnknownError, DatabaseRefusedError, DatabaseUnavailableError
 from m2m_pipeline.web.bodies import pointer
 from m2m_pipeline.web.issuer_keys import IssuerAwayError
@@ -26,6 +27,7 @@ NAMED: dict[type[Exception], str] = {
     KeyUnknownError: "not-found",
     KeyInProgressError: "key-in-progress",
     NotProcessableError: "not-processable",
+    NotWithdrawableError: "not-withdrawable",
     NotRetryableError: "not-retryable",
     DatabaseRefusedError: "database-refused",
     CommitUnknownError: "commit-unknown",

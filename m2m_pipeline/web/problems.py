@@ -52,6 +52,7 @@ KINDS: Mapping[str, Kind] = {
         409, "A request with this idempotency key is under way", True, "Send the same again to hear its outcome.", 1
     ),
     "not-processable": Kind(409, "The bulk change does not wait to be processed", False, "Read its status."),
+    "not-withdrawable": Kind(409, "The bulk change does not wait to be started", False, "Read its status."),
     "not-retryable": Kind(409, "There is nothing to retry, or not now", True, "Read its status."),
     "request-too-large": Kind(413, "The body is too long", False, "Split the request."),
     "unsupported-media-type": Kind(

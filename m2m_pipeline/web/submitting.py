@@ -1,4 +1,4 @@
-"""Endpoints that make a bulk change, or move one on."""
+"""Endpoints that make a bulk change, or decide about one."""
 
 from typing import Annotated
 
@@ -12,8 +12,8 @@ from m2m_pipeline.services.submission import Accepted
 from m2m_pipeline.web.bodies import read_request
 from m2m_pipeline.web.documentation import problems, request_body
 from m2m_pipeline.web.faults import kind_of
-from m2m_pipeline.web.identity import Processor, Retrier, Submitter
-from m2m_pipeline.web.models import BASE, LegacyAnswer, Queued, RecordedChange, RetriedChange, links
+from m2m_pipeline.web.identity import Processor, Retrier, Submitter, Withdrawer
+from m2m_pipeline.web.models import BASE, ChangeDetail, LegacyAnswer, Queued, RecordedChange, RetriedChange, links
 
 router = APIRouter(prefix=BASE, tags=["bulk changes"])
 legacy_router = APIRouter(tags=["existing system"])
@@ -72,6 +72,18 @@ def process(bulk_change_id: ChangeId, caller: Processor) -> Queued:
     """It must be NEW."""
     done = caller.desk.submission.process(caller.tenant, bulk_change_id)
     return Queued(id=done.bulk_change_id, status=done.status, links=links(bulk_change_id))
+
+
+@router.post(
+    "/bulk-changes/{bulk_change_id}/withdraw",
+    operation_id="withdrawBulkChange",
+    summary="End a bulk change that was only recorded; nothing is sent",
+    responses=problems("not-found", "not-withdrawable"),
+)
+def withdraw(bulk_change_id: ChangeId, caller: Withdrawer) -> ChangeDetail:
+    """It must be NEW. It is REJECTED then, and its devices are free for other bulk changes."""
+    document = caller.desk.withdrawing.withdraw(caller.tenant, bulk_change_id, caller.principal.actor)
+    return ChangeDetail.model_validate({**document.model_dump(), "links": links(bulk_change_id)})
 
 
 @router.post(

@@ -124,7 +124,7 @@ def test_waiting_ends_with_the_bulk_change_and_tells_by_its_status(
     assert (waiting.returncode, document["status"], err) == (code, status, "")
 
 
-@pytest.mark.parametrize("command", ["status", "result", "process"])
+@pytest.mark.parametrize("command", ["status", "result", "process", "withdraw"])
 def test_a_bulk_change_of_another_tenant_does_not_exist(m2m: Shell, world: World, command: str) -> None:
     bulk_change_id = world.submit(process_changes=False).bulk_change_id
     ended = m2m(command, str(bulk_change_id), "--tenant", "rival")

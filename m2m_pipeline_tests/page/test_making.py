@@ -157,6 +157,21 @@ def test_refused_devices_are_tried_again_by_a_button(operator: Visitor, world: W
     assert world.sql("SELECT status FROM m2m.bulk_change") == [("QUEUED",)]
 
 
+def test_what_nobody_has_started_is_started_or_withdrawn_by_a_button(operator: Visitor, world: World) -> None:
+    started, withdrawn = (world.submit([iccid], process_changes=False).bulk_change_id for iccid in world.iccids[:2])
+    for change in (started, withdrawn):
+        shown = operator.get(f"/changes/{change}").text
+        assert "Start the change of 1 SIM" in shown
+        assert "Withdraw it" in shown
+    operator.post(f"/changes/{started}/start")
+    operator.post(f"/changes/{withdrawn}/withdraw")
+    assert world.sql("SELECT status FROM m2m.bulk_change ORDER BY id") == [("QUEUED",), ("REJECTED",)]
+    ended = operator.get(f"/changes/{withdrawn}").text
+    assert "Withdrawn by" in ended
+    assert "Start the change" not in ended
+    assert "Withdraw it" not in ended
+
+
 def test_what_holds_an_account_up_is_told_on_every_page(operator: Visitor, world: World) -> None:
     settings = replace(world.provider_settings(), writes_enabled=False)
     world.services.accounts.configure(TENANT, PROVIDER, settings, "test")

@@ -101,6 +101,7 @@ def test_another_companys_things_are_as_absent_ones(operator: Visitor, door: Doo
         absent = rival.get("/changes/999").text.replace("999", str(own))
         assert rival.get(f"/changes/{own}").text == absent
         assert rival.post(f"/changes/{own}/start").status_code == 404
+        assert rival.post(f"/changes/{own}/withdraw").status_code == 404
         assert rival.post(f"/changes/{own}/retry").status_code == 404
         assert rival.post(draft).status_code == 404
 

@@ -114,6 +114,33 @@ def test_a_way_back_is_prepared_waits_for_a_person_and_brings_the_carrier_back(w
     assert (last.counts, last.repaired.waiting) == ({}, ())
 
 
+def test_a_way_back_that_was_declined_is_not_prepared_again_until_the_device_drifts_anew(world: World) -> None:
+    iccid = world.iccids[0]
+    world.control.drift(iccid, Drift(rate_plan=THIRD))
+    (declined,) = find(world, DriftPolicy.PROPOSE).repaired.waiting
+    world.services.withdrawing.withdraw(TENANT, declined, "operator")
+
+    again = find(world, DriftPolicy.PROPOSE)
+
+    assert (again.drifted, again.repaired.waiting) == (1, ())
+    world.control.drift(iccid, Drift(rate_plan=OLD))
+    assert find(world, DriftPolicy.PROPOSE).counts == {}
+    world.control.drift(iccid, Drift(rate_plan=THIRD))
+    assert len(find(world, DriftPolicy.PROPOSE).repaired.waiting) == 1
+
+
+def test_amop_follows_what_was_to_be_moved_back_once_that_is_declined(world: World) -> None:
+    world.control.drift(world.iccids[0], Drift(rate_plan=THIRD))
+    (prepared,) = find(world, DriftPolicy.PROPOSE).repaired.waiting
+    held = find(world, DriftPolicy.FOLLOW)
+    assert (held.drifted, held.repaired.followed, held.repaired.waiting) == (1, 0, (prepared,))
+
+    world.services.withdrawing.withdraw(TENANT, prepared, "operator")
+
+    done = find(world, DriftPolicy.FOLLOW)
+    assert (done.counts, done.repaired.followed, done.repaired.waiting) == ({}, 1, ())
+
+
 def test_a_way_back_that_cannot_be_prepared_is_said_so(world: World) -> None:
     world.control.drift(world.iccids[0], Drift(rate_plan=THIRD))
     world.sql("UPDATE m2m.carrier_rate_plan SET retired_at = now() WHERE name = %s", OLD)

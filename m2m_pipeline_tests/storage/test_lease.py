@@ -153,7 +153,7 @@ def test_an_ended_bulk_change_has_no_owner(stock: Stock) -> None:
     attempt = stock.claim(bulk_change_id)
     assert attempt is not None
     with stock.database.fenced(attempt) as tx:
-        bulk_changes.end(tx, attempt, BulkChangeStatus.PROCESSED)
+        bulk_changes.end(tx, attempt.bulk_change_id, BulkChangeStatus.PROCESSED)
     assert stock.claim(bulk_change_id) is None
     with pytest.raises(LeaseLostError), stock.database.fenced(attempt):
         pass

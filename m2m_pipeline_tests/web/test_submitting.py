@@ -4,10 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from m2m_pipeline.domain.notices import DestinationKind
 from m2m_pipeline.domain.permissions import Role
 from m2m_pipeline.services.execution.execution import AccessDeniedError
 from m2m_pipeline_tests.web.door import Door
-from m2m_pipeline_tests.world import NEW, PROVIDER
+from m2m_pipeline_tests.world import NEW, PROVIDER, TENANT
 
 CHANGES = "/api/v1/bulk-changes"
 
@@ -218,6 +219,19 @@ def test_only_what_was_recorded_as_new_is_processed(door: Door) -> None:
     again = door.as_().post(f"{CHANGES}/{recorded}/process")
     assert (again.status_code, again.json()["type"]) == (409, "urn:m2m:problem:not-processable")
     assert door.as_().post(f"{CHANGES}/{recorded}/retry").status_code == 409
+
+
+def test_what_was_recorded_as_new_is_withdrawn_and_that_end_is_told(door: Door) -> None:
+    door.world.services.destinations.store(TENANT, DestinationKind.WEBHOOK, "https://hooks.example.com/", None, "test")
+    recorded = door.as_().post(CHANGES, json=door.request(process_changes=False)).json()["id"]
+    ended = door.as_().post(f"{CHANGES}/{recorded}/withdraw")
+    assert (ended.status_code, ended.json()["status"], ended.json()["counts"]) == (200, "REJECTED", {"REFUSED": 3})
+    assert ended.json() == door.as_(Role.VIEWER).get(f"{CHANGES}/{recorded}").json()
+    assert ended.json()["message"].startswith("Withdrawn by key:")
+    assert door.world.sql("SELECT bulk_change_id, event_type FROM m2m.notice") == [(recorded, "bulk_change.ended")]
+    again = door.as_().post(f"{CHANGES}/{recorded}/withdraw")
+    assert (again.status_code, again.json()["type"]) == (409, "urn:m2m:problem:not-withdrawable")
+    assert door.as_().post(f"{CHANGES}/{recorded}/process").status_code == 409
 
 
 def test_refused_devices_of_an_ended_change_are_tried_again(door: Door) -> None:

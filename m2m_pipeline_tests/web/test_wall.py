@@ -62,6 +62,8 @@ def test_rows_of_another_tenant_can_be_neither_moved_nor_made(world: World, riva
     [
         "SELECT ciphertext FROM m2m.carrier_credential",
         "SELECT digest FROM m2m.api_key",
+        "SELECT address FROM m2m.notice_destination",
+        "SELECT body FROM m2m.notice",
         "UPDATE m2m.api_key SET role = 'admin'",
         "DELETE FROM m2m.bulk_change",
         "UPDATE m2m.audit_entry SET actor = 'x'",

@@ -53,7 +53,7 @@ def finish(database: Database, attempt: Attempt, rejected: bool = False) -> Resu
                 "Re-execute all steps of the run: devices that are settled are not sent again."
             )
         status = _status(tx, change, rejected=rejected)
-        return _end(tx, attempt, change, status)
+        return end(tx, change, status, f"run {attempt.owner}")
 
 
 @retrying_transient
@@ -67,7 +67,7 @@ def finish_again(database: Database, attempt: Attempt) -> ResultDocument:
     with database.fenced(attempt) as tx:
         change = bulk_changes.find(tx, attempt.bulk_change_id)
         assert change is not None
-        return _end(tx, attempt, change, _status(tx, change))
+        return end(tx, change, _status(tx, change), f"run {attempt.owner}")
 
 
 def _status(tx: Connection, change: BulkChange, *, rejected: bool = False) -> BulkChangeStatus:
@@ -76,10 +76,10 @@ def _status(tx: Connection, change: BulkChange, *, rejected: bool = False) -> Bu
     return final_status(fold(tx, change).counts, stopped=change.reason is not None)
 
 
-def _end(tx: Connection, attempt: Attempt, change: BulkChange, status: BulkChangeStatus) -> ResultDocument:
-    actor = f"run {attempt.owner}"
+def end(tx: Connection, change: BulkChange, status: BulkChangeStatus, actor: str) -> ResultDocument:
+    """End a bulk change whose devices have ended: its row, its entries in the audit log, its document and notices."""
     audit.write_endings(tx, change.id, actor)
-    bulk_changes.end(tx, attempt, status)
+    bulk_changes.end(tx, change.id, status)
     ended = bulk_changes.find(tx, change.id)
     assert ended is not None
     document = fold(tx, ended)
@@ -96,7 +96,7 @@ def _end(tx: Connection, attempt: Attempt, change: BulkChange, status: BulkChang
         request={"counts": {name.value: count for name, count in document.counts.items()}},
     )
     tell_end(tx, change, document)
-    bulk_changes.store_result(tx, attempt, document.model_dump(mode="json"))
+    bulk_changes.store_result(tx, change.id, document.model_dump(mode="json"))
     return document
 
 

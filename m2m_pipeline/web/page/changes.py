@@ -1,4 +1,4 @@
-"""Bulk changes: the list, one of them, its SIMs, its result; starting it, and trying it again."""
+"""Bulk changes: the list, one of them, its SIMs, its result; starting it, declining it, and trying it again."""
 
 from collections.abc import Iterable
 from typing import Annotated
@@ -18,7 +18,7 @@ from m2m_pipeline.web.page.progress import observed_since, view
 from m2m_pipeline.web.page.rendering import render
 from m2m_pipeline.web.page.route import PageRoute, to
 from m2m_pipeline.web.page.streaming import stream
-from m2m_pipeline.web.page.visiting import Looker, OwnForm, Processor, Retrier
+from m2m_pipeline.web.page.visiting import Looker, OwnForm, Processor, Retrier, Withdrawer
 from m2m_pipeline.web.paging import Cursor, page_of, read_cursor
 from m2m_pipeline.web.results import result_lines
 from m2m_pipeline.web.submitting import ChangeId
@@ -64,6 +64,7 @@ def show_change(request: Request, bulk_change_id: ChangeId, known: Looker) -> Re
         now=view(document.status, document.counts, offer, observed),
         under_way=document.status in UNDER_WAY,
         can_start=document.status is BulkChangeStatus.NEW and known.principal.may(Permission.PROCESS_CHANGES),
+        can_withdraw=document.status is BulkChangeStatus.NEW and known.principal.may(Permission.WITHDRAW_CHANGES),
         can_retry=known.principal.may(Permission.RETRY_CHANGES)
         and document.status in {BulkChangeStatus.PARTIAL, BulkChangeStatus.FAILED}
         and any(one.status is DeviceStatus.REFUSED and one.reason not in ROW_FAULTS for one in document.failures),
@@ -112,6 +113,13 @@ def send_result(bulk_change_id: ChangeId, known: Looker) -> Response:
 def start_change(bulk_change_id: ChangeId, known: Processor, _form: OwnForm) -> Response:
     """What was only recorded is queued."""
     known.desk.submission.process(known.tenant, bulk_change_id)
+    return to(f"/changes/{bulk_change_id}")
+
+
+@router.post("/changes/{bulk_change_id}/withdraw")
+def withdraw_change(bulk_change_id: ChangeId, known: Withdrawer, _form: OwnForm) -> Response:
+    """What was only recorded ends, and nothing is sent."""
+    known.desk.withdrawing.withdraw(known.tenant, bulk_change_id, known.principal.actor)
     return to(f"/changes/{bulk_change_id}")
 
 

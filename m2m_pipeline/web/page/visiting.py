@@ -107,6 +107,7 @@ Looker = Annotated[Visitor, Depends(Allowed(Permission.VIEW_CHANGES))]
 Preparer = Annotated[Visitor, Depends(Allowed(Permission.EXAMINE_REQUESTS))]
 Submitter = Annotated[Visitor, Depends(Allowed(Permission.SUBMIT_CHANGES))]
 Processor = Annotated[Visitor, Depends(Allowed(Permission.PROCESS_CHANGES))]
+Withdrawer = Annotated[Visitor, Depends(Allowed(Permission.WITHDRAW_CHANGES))]
 Retrier = Annotated[Visitor, Depends(Allowed(Permission.RETRY_CHANGES))]
 Anybody = Annotated[Visitor, Depends(visitor)]
 

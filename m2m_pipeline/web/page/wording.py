@@ -27,7 +27,7 @@ CHANGES: dict[BulkChangeStatus, Words] = {
     ),
     BulkChangeStatus.FAILED: Words("Failed", "No SIM was changed; the reasons are below.", "bad"),
     BulkChangeStatus.REJECTED: Words(
-        "Rejected", "The request no longer held when it was to start. No SIM was changed.", "bad"
+        "Rejected", "It was withdrawn, or no longer held when it was to start. No SIM was changed.", "bad"
     ),
 }
 
