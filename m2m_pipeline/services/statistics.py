@@ -35,7 +35,7 @@ class ChangeDetails:
 
 @dataclass(frozen=True, slots=True)
 class DriftTables:
-    """Open drift by cause and plans, and how many devices of each cause differed at the end of each day."""
+    """Open drift by cause and plans, and how many devices of each cause differed at the end of each day until today."""
 
     by_plans: Sequence[tuple[str, str, str, int]]
     trend: "pd.DataFrame"
@@ -79,8 +79,11 @@ class Statistics:
             by_plans = statistics.drift_by_plans(tx, provider.id)
             moves = statistics.drift_moves(tx, provider.id, TREND_DAYS)
         table = pd.DataFrame(moves, columns=["day", "cause", "devices"])
-        trend = table.pivot_table(index="day", columns="cause", values="devices", aggfunc="sum", fill_value=0)
-        return DriftTables(by_plans, trend.cumsum().astype(int))
+        steps = table.pivot_table(index="day", columns="cause", values="devices", aggfunc="sum", fill_value=0)
+        if moves:  # the days on which nothing moved, too: what is open is open today
+            today = datetime.now(UTC).date()
+            steps = steps.reindex(pd.date_range(steps.index[0], max(today, steps.index[-1])).date, fill_value=0)
+        return DriftTables(by_plans, steps.cumsum().astype(int))
 
     def day(self, day: date) -> Day:
         """What ended on a day."""

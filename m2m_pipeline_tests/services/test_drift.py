@@ -1,6 +1,7 @@
 """Drift: all that was planted is found, by its cause, and nothing else, within the calls of one listing."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from math import ceil
 
 import pytest
@@ -137,6 +138,19 @@ def test_a_difference_that_lasts_is_one_record_with_its_first_and_last_moment(wo
     ((first, last, plan),) = world.sql("SELECT first_seen_at, last_seen_at, carrier_rate_plan FROM m2m.drift")
     assert first < last  # pyright: ignore[reportOperatorIssue] -- moments
     assert plan == THIRD
+
+
+def test_the_trend_goes_on_until_today_where_nothing_has_moved_for_days(world: World) -> None:
+    world.control.drift(world.iccids[0], Drift(rate_plan=THIRD))
+    find(world)
+    world.sql("UPDATE m2m.drift SET first_seen_at = first_seen_at - interval '20 days'")
+    today = datetime.now(UTC).date()
+
+    trend = world.services.statistics.drift(world.provider).trend
+
+    assert trend.index[-1] in {today, datetime.now(UTC).date()}
+    assert trend.index[0] <= today - timedelta(days=20)
+    assert trend.to_dict("list") == {"MADE_OUTSIDE": [1] * len(trend)}
 
 
 def test_a_communication_plan_alone_is_a_difference_too(world: World) -> None:
