@@ -124,7 +124,8 @@ def unknown_too_long(connection: Connection, scope: Scope) -> Broken:
         connection,
         scope,
         f"""
-        SELECT 'bulk change ' || b.id, count(*) || ' devices unknown since ' || date_trunc('second', min(b.finished_at))
+        SELECT 'bulk change ' || b.id,
+            count(*) || ' devices unknown since ' || date_trunc('second', min(b.finished_at)), {WORDS_OF_CHANGE}
         FROM m2m.bulk_change b JOIN m2m.device_change c ON c.bulk_change_id = b.id
         WHERE b.status = ANY(:ended) AND (CAST(:id AS bigint) IS NULL OR b.id = :id) AND c.status = 'UNCONFIRMED'
             AND greatest(b.finished_at, CASE WHEN {DATED} THEN b.effective_date + 2 END)
