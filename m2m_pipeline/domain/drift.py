@@ -67,7 +67,7 @@ MOVED_BACK = frozenset({DriftCause.MADE_OUTSIDE, DriftCause.PLAN_UNKNOWN})
 class Resolution(StrEnum):
     """How a difference went away."""
 
-    AMOP_FOLLOWED = "AMOP_FOLLOWED"  # AMOP now shows what the carrier shows
+    AMOP_FOLLOWED = "AMOP_FOLLOWED"  # AMOP now shows what the carrier shows, or has it with a neighbouring provider
     CARRIER_RETURNED = "CARRIER_RETURNED"  # the carrier shows what AMOP shows
     GONE_FROM_BOTH = "GONE_FROM_BOTH"  # neither has the device any more
 

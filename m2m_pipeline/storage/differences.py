@@ -11,8 +11,18 @@ from m2m_pipeline.domain.drift import AmopView
 from m2m_pipeline.domain.passes import Pass
 from m2m_pipeline.domain.status import OPEN_DEVICES
 
-# What the carrier does not tell is no difference (as `domain.drift.differs`). A device that another provider of the
-# tenant has is not new: both may be of one carrier account.
+
+def a_neighbours(iccid: str) -> str:
+    """Condition: another provider of the tenant has that ICCID, and this one (row `d`) has not.
+
+    Such a device is not new: both may be of one carrier account.
+    """
+    return f"""
+        (d.iccid IS NULL AND EXISTS (SELECT 1 FROM m2m.device o WHERE o.tenant_id = :tenant AND o.iccid = {iccid}))
+    """
+
+
+# What the carrier does not tell is no difference (as `domain.drift.differs`).
 DIFFERS = """
     (l.is_gone OR d.iccid IS NULL OR coalesce(l.rate_plan <> coalesce(d.rate_plan, ''), false)
         OR coalesce(l.communication_plan <> coalesce(d.communication_plan, ''), false))
@@ -21,9 +31,6 @@ _BOTH = """
     m2m.carrier_listing l
     LEFT JOIN m2m.device d ON d.service_provider_id = :provider AND d.iccid = l.iccid
 """
-_NOT_A_NEIGHBOURS = """
-    (d.iccid IS NOT NULL OR NOT EXISTS (SELECT 1 FROM m2m.device o WHERE o.tenant_id = :tenant AND o.iccid = l.iccid))
-"""
 # A change that nobody has started (NEW) explains nothing: whether it is ever sent, a person decides.
 _HOLDS = """
     o.service_provider_id = :provider AND o.status = ANY(:open)
@@ -31,7 +38,7 @@ _HOLDS = """
 """
 _CANDIDATES = f"""
     SELECT l.iccid, l.rate_plan, l.communication_plan, false AS missing FROM {_BOTH}
-    WHERE l.pass_id = :pass AND l.checked_at IS NULL AND {DIFFERS} AND {_NOT_A_NEIGHBOURS}
+    WHERE l.pass_id = :pass AND l.checked_at IS NULL AND {DIFFERS} AND NOT {a_neighbours("l.iccid")}
     UNION ALL
     SELECT d.iccid, NULL, NULL, true FROM m2m.device d
     WHERE :full AND d.service_provider_id = :provider AND NOT EXISTS (

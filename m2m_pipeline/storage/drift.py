@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.drift import DRIFT, AmopView, DriftCause
 from m2m_pipeline.domain.passes import Pass
-from m2m_pipeline.storage.differences import DIFFERS
+from m2m_pipeline.storage.differences import DIFFERS, a_neighbours
 
 ITERATION_ROWS = 5_000
 DRIFT_COLUMNS = (
@@ -79,6 +79,7 @@ def resolve(connection: Connection, work: Pass) -> int:
                     WHEN l.iccid IS NULL AND d.iccid IS NOT NULL AND q.cause <> 'DEVICE_GONE'
                         AND q.carrier_rate_plan = d.rate_plan
                         AND q.carrier_communication_plan IS NOT DISTINCT FROM d.communication_plan THEN 'AMOP_FOLLOWED'
+                    WHEN {a_neighbours("q.iccid")} THEN 'AMOP_FOLLOWED'
                     END AS how
                 FROM m2m.drift q
                 LEFT JOIN m2m.carrier_listing l ON l.pass_id = :pass AND l.iccid = q.iccid
@@ -88,7 +89,7 @@ def resolve(connection: Connection, work: Pass) -> int:
             WHERE r.id = over.id AND over.how IS NOT NULL
             """
         ),
-        {"pass": work.id, "provider": work.service_provider_id, "full": work.full},
+        {"pass": work.id, "tenant": work.tenant_id, "provider": work.service_provider_id, "full": work.full},
     ).rowcount
 
 

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, text
 from m2m_pipeline.domain.accounts import ServiceProvider
 from m2m_pipeline.domain.drift import FOLLOWED, MOVED_BACK
 from m2m_pipeline.domain.status import OPEN_DEVICES
+from m2m_pipeline.storage.differences import a_neighbours
 
 # Nobody has touched the device since it was found to differ.
 _UNTOUCHED = """
@@ -42,7 +43,8 @@ def follow(connection: Connection, provider: ServiceProvider) -> Sequence[int]:
             WITH chosen AS (
                 SELECT r.* FROM m2m.drift r
                 LEFT JOIN m2m.device d ON d.service_provider_id = r.service_provider_id AND d.iccid = r.iccid
-                WHERE {_UNTOUCHED} AND r.carrier_rate_plan IS NOT NULL FOR UPDATE OF r
+                WHERE {_UNTOUCHED} AND NOT {a_neighbours("r.iccid")} AND r.carrier_rate_plan IS NOT NULL
+                FOR UPDATE OF r
             ), plans AS (
                 INSERT INTO m2m.carrier_rate_plan (tenant_id, service_provider_id, name)
                 SELECT DISTINCT tenant_id, service_provider_id, carrier_rate_plan FROM chosen
@@ -58,7 +60,12 @@ def follow(connection: Connection, provider: ServiceProvider) -> Sequence[int]:
             FROM chosen WHERE r.id = chosen.id RETURNING r.id
             """
         ),
-        {"provider": provider.id, "causes": sorted(FOLLOWED), "open": sorted(OPEN_DEVICES)},
+        {
+            "tenant": provider.tenant_id,
+            "provider": provider.id,
+            "causes": sorted(FOLLOWED),
+            "open": sorted(OPEN_DEVICES),
+        },
     )
     return followed.scalars().all()
 

@@ -6,6 +6,7 @@ from math import ceil
 
 import pytest
 
+from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.drift import CAUSES, DriftCause
 from m2m_pipeline.domain.notices import DestinationKind
 from m2m_pipeline.simulator.documents import Drift
@@ -164,6 +165,17 @@ def test_a_device_of_a_neighbouring_provider_on_the_same_account_is_not_new(worl
     world.sql("UPDATE m2m.device SET service_provider_id = %s WHERE iccid = %s", other.id, world.iccids[0])
 
     assert find(world) == {}
+
+
+def test_a_device_that_was_new_is_over_once_a_neighbouring_provider_has_it(world: World) -> None:
+    world.sql("DELETE FROM m2m.device WHERE iccid = %s", world.iccids[0])
+    assert find(world) == {DriftCause.DEVICE_NEW: 1}
+
+    other = world.services.accounts.configure("acme", "other", world.provider_settings(), actor="test")
+    world.services.accounts.import_devices(other, [DeviceReading(world.iccids[0], OLD, None)])
+
+    assert find(world, full=False) == {}
+    assert world.sql("SELECT resolution FROM m2m.drift") == [("AMOP_FOLLOWED",)]
 
 
 def test_a_change_of_our_own_is_no_drift_before_during_or_after(world: World) -> None:

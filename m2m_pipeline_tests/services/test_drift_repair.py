@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 
 from m2m_pipeline.domain.accounts import DriftPolicy
+from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.drift import DriftCause
 from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.services.drift.drifting import Found
+from m2m_pipeline.services.drift.repair import repair
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.services.conftest import MakeWorld
@@ -89,6 +91,18 @@ def test_amop_follows_where_that_is_the_policy_and_an_entry_tells_of_each_device
     }
     assert world.puts() == 0
     assert find(world, DriftPolicy.FOLLOW).repaired.followed == 0
+
+
+def test_amop_takes_over_no_device_that_a_neighbouring_provider_has_taken_meanwhile(world: World) -> None:
+    world.sql("DELETE FROM m2m.device WHERE iccid = %s", world.iccids[0])
+    assert find(world, DriftPolicy.REPORT).drifted == 1
+    other = world.services.accounts.configure(TENANT, "other", world.provider_settings(), actor="test")
+    world.services.accounts.import_devices(other, [DeviceReading(world.iccids[0], OLD, None)])
+
+    done = repair(world.services.database, world.services.submission, replace(world.provider, drift=DriftPolicy.FOLLOW))
+
+    assert done.followed == 0
+    assert world.sql("SELECT service_provider_id FROM m2m.device WHERE iccid = %s", world.iccids[0]) == [(other.id,)]
 
 
 def test_a_way_back_is_prepared_waits_for_a_person_and_brings_the_carrier_back(world: World) -> None:
