@@ -43,7 +43,8 @@ class Pass:
 class PassSummary:
     """What a pass has come to so far, in devices and carrier calls.
 
-    `checked` devices were read alone; `unchecked` ones differ in the list, and wait for the next pass.
+    `checked` devices were asked about alone; `unchecked` ones differ in the list, and wait for the next pass: there was
+    no room for them in this one, or the carrier does not tell.
     """
 
     full: bool

@@ -1,6 +1,6 @@
 """Where the inventory and the carrier's list differ: found by one join, looked at in small groups."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -56,8 +56,10 @@ class Candidate:
     held: bool  # by a bulk change that was started: then there is no need to ask
 
 
-def next_candidates(connection: Connection, work: Pass, limit: int) -> tuple[datetime, Sequence[Candidate]]:
-    """The next devices to be looked at, and the database's moment before anybody asks about them.
+def next_candidates(
+    connection: Connection, work: Pass, limit: int, without: Collection[str]
+) -> tuple[datetime, Sequence[Candidate]]:
+    """The next devices to be looked at `without` some, and the database's moment before anybody asks about them.
 
     Those of which no record is kept yet come first, then in an order of each pass's own: where not all can be asked
     about in one pass, none is left out for ever.
@@ -69,10 +71,11 @@ def next_candidates(connection: Connection, work: Pass, limit: int) -> tuple[dat
             SELECT c.*, o.iccid IS NOT NULL AS held FROM ({_CANDIDATES}) c
             LEFT JOIN m2m.device_change o ON o.iccid = c.iccid AND {_HOLDS}
             LEFT JOIN m2m.drift r ON r.service_provider_id = :provider AND r.iccid = c.iccid AND r.resolved_at IS NULL
+            WHERE NOT c.iccid = ANY(:without)
             ORDER BY r.iccid IS NOT NULL, md5(c.iccid || :pass) LIMIT :limit
             """
         ),
-        {**_of(work), "limit": limit},
+        {**_of(work), "limit": limit, "without": list(without)},
     )
     return now, [
         Candidate(row.iccid, DeviceReading(row.iccid, row.rate_plan, row.communication_plan), row.missing, row.held)

@@ -14,7 +14,7 @@ from m2m_pipeline.services.drift.drifting import Found
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.services.conftest import MakeWorld
-from m2m_pipeline_tests.services.planting import found, pages, plant, read_alone
+from m2m_pipeline_tests.services.planting import ABSENT, found, pages, plant, read_alone
 from m2m_pipeline_tests.world import NEW, THIRD, Options, World
 
 pytestmark = pytest.mark.usefixtures("quick_reads")
@@ -144,6 +144,24 @@ def test_an_empty_list_is_no_empty_account(make_world: MakeWorld) -> None:
     done = find(world)
 
     assert done.counts == {}
+
+
+def test_of_a_device_that_the_carrier_does_not_tell_about_nothing_is_concluded(make_world: MakeWorld) -> None:
+    """Neither that it is fine nor that it is not: it waits for the next pass, and its record stays."""
+    world = make_world(Options(devices=4))
+    gone, moved, *_ = ABSENT[0], *world.iccids
+    world.import_devices([gone])
+    assert find(world).counts == {DriftCause.DEVICE_GONE: 1}
+    world.control.drift(moved, Drift(rate_plan=THIRD))
+    rule = world.trouble(Rule(name="unknown_code", methods=frozenset({"GET"}), iccids=frozenset({gone, moved})))
+
+    done = find(world)
+
+    assert (done.stopped, done.counts, done.resolved) == (None, {DriftCause.DEVICE_GONE: 1}, 0)
+    assert done.summary
+    assert (done.summary.listed, done.summary.checked, done.summary.unchecked) == (4, 2, 2)
+    world.control.stop(rule)
+    assert find(world).counts == {DriftCause.DEVICE_GONE: 1, DriftCause.MADE_OUTSIDE: 1}
 
 
 def test_a_change_that_ends_between_list_and_check_is_no_drift(world: World) -> None:

@@ -4,7 +4,7 @@ AMOP is looked at again in the transaction that keeps the reading: where its row
 asked, nothing is concluded, and where a bulk change holds the device, that is the cause.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 
@@ -29,22 +29,26 @@ LEAST_CHECKS, SHARE_OF_CHECKS = 500, 0.05
 async def check(desk: Desk) -> None:
     """Read the devices that differ, as many as one pass may, and keep what is found.
 
+    Of one that the carrier refuses to show nothing is kept or concluded: it stays unchecked.
+
     Raises:
         CarrierCallFailedError: the carrier cannot be asked. What was found before is kept.
 
     """
     known, _ = await desk.look(listing.count_listed)
     most = max(LEAST_CHECKS, int(known * SHARE_OF_CHECKS))
+    unreadable: set[str] = set()
     while (room := most - desk.work.checked) > 0:
-        asked_at, candidates = await desk.look(partial(differences.next_candidates, limit=min(TOGETHER, room)))
+        ask = partial(differences.next_candidates, limit=min(TOGETHER, room), without=unreadable)
+        asked_at, candidates = await desk.look(ask)
         if not candidates:
             return
         asked = [one for one in candidates if one.missing or not one.held]
         read = {one.iccid: await _ask(desk, one) for one in asked}
         judged = {iccid: reading for iccid, reading in read.items() if not isinstance(reading, Refused)}
         judged |= {one.iccid: one.listed for one in candidates if one.iccid not in read}
-        unreadable = [one for one in asked if one.iccid not in judged]
-        keep = partial(_keep, judged=judged, unreadable=unreadable, asked_at=asked_at)
+        unreadable |= read.keys() - judged.keys()
+        keep = partial(_keep, judged=judged, asked_at=asked_at)
         await desk.commit(desk.work, keep, checked=len(asked))
 
 
@@ -61,10 +65,9 @@ def _keep(
     work: Pass,
     *,
     judged: Mapping[str, DeviceReading | None],
-    unreadable: Sequence[Candidate],
     asked_at: datetime,
 ) -> None:
-    differences.keep_checked(connection, work, {**judged, **{one.iccid: one.listed for one in unreadable}}, asked_at)
+    differences.keep_checked(connection, work, judged, asked_at)
     plans = differences.known_plans(connection, work)
     found = []
     for amop in differences.amop_views(connection, work, list(judged), asked_at):
