@@ -18,6 +18,12 @@ _UNTOUCHED = """
         AND c.status = ANY(:open))
 """
 
+# What the carrier showed then it shows now: each pass since has looked at every device that was modified.
+_FRESH = """
+    NOT EXISTS (SELECT 1 FROM m2m.reconciliation_pass p WHERE p.service_provider_id = :provider AND p.phase = 'DONE'
+        AND p.id > r.pass_id AND p.unchecked > 0)
+"""
+
 # Somebody has said no to the way back since: the next pass does not ask again.
 _DECLINED = """
     EXISTS (SELECT 1 FROM m2m.device_change w WHERE w.service_provider_id = :provider AND w.iccid = r.iccid
@@ -43,7 +49,7 @@ def follow(connection: Connection, provider: ServiceProvider) -> Sequence[int]:
             WITH chosen AS (
                 SELECT r.* FROM m2m.drift r
                 LEFT JOIN m2m.device d ON d.service_provider_id = r.service_provider_id AND d.iccid = r.iccid
-                WHERE {_UNTOUCHED} AND NOT {a_neighbours("r.iccid")} AND r.carrier_rate_plan IS NOT NULL
+                WHERE {_UNTOUCHED} AND {_FRESH} AND NOT {a_neighbours("r.iccid")} AND r.carrier_rate_plan IS NOT NULL
                 FOR UPDATE OF r
             ), plans AS (
                 INSERT INTO m2m.carrier_rate_plan (tenant_id, service_provider_id, name)

@@ -1,5 +1,6 @@
 """What is done about drift is the provider's policy, and never more than that."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ from m2m_pipeline.services.drift.repair import repair
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.services.conftest import MakeWorld
-from m2m_pipeline_tests.services.planting import found, plant
+from m2m_pipeline_tests.services.planting import found, plant, read_alone
 from m2m_pipeline_tests.world import COMM_NEW, NEW, OLD, TENANT, THIRD, Options, World
 
 pytestmark = pytest.mark.usefixtures("quick_reads")
@@ -44,6 +45,12 @@ def test_by_default_drift_is_reported_and_nothing_else(world: World) -> None:
     assert world.provider.drift is DriftPolicy.REPORT
     assert done.drifted == 8
     assert (plans(world), world.count("bulk_change"), world.puts()) == (before, changes, 0)
+
+
+def plans_of(world: World, *groups: Sequence[str]) -> list[set[object]]:
+    """AMOP's rate plans of groups of devices."""
+    shown = {iccid: plan for iccid, plan, _ in plans(world)}
+    return [{shown[iccid] for iccid in group} for group in groups]
 
 
 @pytest.mark.parametrize("policy", [DriftPolicy.FOLLOW, DriftPolicy.PROPOSE])
@@ -91,6 +98,35 @@ def test_amop_follows_where_that_is_the_policy_and_an_entry_tells_of_each_device
     }
     assert world.puts() == 0
     assert find(world, DriftPolicy.FOLLOW).repaired.followed == 0
+
+
+def test_amop_takes_over_no_plan_that_the_carrier_may_no_longer_show(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was found by an earlier pass, and for which the last one had no room, is left to the next."""
+    monkeypatch.setattr("m2m_pipeline.services.drift.checking.LEAST_CHECKS", 2)
+    before, after = world.iccids[:2], world.iccids[2:4]
+    for iccid in before:
+        world.control.drift(iccid, Drift(rate_plan=NEW))
+    find(world, DriftPolicy.REPORT)
+    for iccid in (*before, *after):
+        world.control.drift(iccid, Drift(rate_plan=THIRD))
+
+    left = [(find(world, DriftPolicy.FOLLOW).repaired.followed, plans_of(world, before, after)) for _ in range(2)]
+
+    assert left == [(2, [{OLD}, {THIRD}]), (2, [{THIRD}, {THIRD}])]
+
+
+def test_what_has_not_been_modified_since_it_was_found_is_followed_by_the_next_pass(world: World) -> None:
+    """As soon as that is the policy: such a device is not listed again before the next full pass."""
+    world.control.drift(world.iccids[0], Drift(rate_plan=THIRD))
+    find(world, DriftPolicy.REPORT)
+    world.sql("UPDATE m2m.reconciliation_pass SET begun_at = begun_at + interval '6 minutes'")  # and its margin
+    before = len(world.control.calls())
+
+    done = world.services.drifting.find(replace(world.provider, drift=DriftPolicy.FOLLOW))
+
+    assert (done.repaired.followed, read_alone(world, before)) == (1, [])
 
 
 def test_amop_takes_over_no_device_that_a_neighbouring_provider_has_taken_meanwhile(world: World) -> None:
