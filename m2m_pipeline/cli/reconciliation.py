@@ -33,7 +33,7 @@ def reconcile(
 ) -> None:
     """Settle devices whose outcome is unknown, then look for drift. Nothing is sent.
 
-    Exit status: 1 where some are still unknown, or the comparison did not come to its end.
+    Exit status: 1 where some are still unknown though their day has come, or the comparison did not come to its end.
     """
     with application() as services:
         account = services.accounts.provider(tenant, provider)
@@ -79,6 +79,7 @@ def _settled(done: "Reconciled") -> dict[str, object]:
         "provider": done.provider,
         "settled": done.settled,
         "unknown": done.unknown,
+        "to_come": done.to_come,
         "denied": done.denied,
         "bulk_changes": [{"id": one.id, "status": one.status} for one in done.bulk_changes],
     }
@@ -108,7 +109,8 @@ def _found(found: "Found") -> dict[str, object]:
 def _lines(settled: "Reconciled", found: "Found") -> list[str]:
     from m2m_pipeline.domain.drift import CAUSES
 
-    lines = [f"{settled.settled} devices settled, {settled.unknown} still unknown"]
+    to_come = f", {settled.to_come} for a day to come" if settled.to_come else ""
+    lines = [f"{settled.settled} devices settled, {settled.unknown} still unknown{to_come}"]
     if summary := found.summary:
         kind = "whole list" if summary.full else "what was modified"
         lines.append(

@@ -185,6 +185,7 @@ def _drift_metadata(
         "devices left for the next pass": dg.MetadataValue.int(found.summary.unchecked if found.summary else 0),
         "devices settled": dg.MetadataValue.int(settled.settled),
         "outcomes still unknown": dg.MetadataValue.int(settled.unknown),
+        "changes for a day to come": dg.MetadataValue.int(settled.to_come),
         "devices in which AMOP followed": dg.MetadataValue.int(found.repaired.followed),
     }
 

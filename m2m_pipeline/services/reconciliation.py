@@ -10,7 +10,7 @@ from datetime import UTC, datetime, time, timedelta
 
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider, VerifyMode
 from m2m_pipeline.domain.attempt import Attempt
-from m2m_pipeline.domain.status import DeviceStatus
+from m2m_pipeline.domain.status import OPEN_DEVICES, DeviceStatus
 from m2m_pipeline.services.execution import amop, finish
 from m2m_pipeline.services.execution.access import Denied
 from m2m_pipeline.services.execution.readback import peek, settle
@@ -31,7 +31,8 @@ class Reconciled:
 
     provider: str
     settled: int
-    unknown: int  # still
+    unknown: int  # still, though they could be known
+    to_come: int  # changes for a day that has not come
     bulk_changes: Sequence[ResultDocument]
     denied: str | None = None  # why the carrier could not be asked
 
@@ -54,33 +55,35 @@ class Reconciliation:
             LeaseLostError: another pass took over; what was known before is committed.
 
         """
-        before = self._count_unsettled(provider)
         credential = self._sessions.credential(provider)
         if isinstance(credential, Denied):
-            return Reconciled(provider.name, 0, before, (), str(credential))
+            return Reconciled(provider.name, 0, *self._count_unsettled(provider), (), str(credential))
         owner = f"reconcile-{secrets.token_hex(6)}"
         documents: list[ResultDocument] = []
-        last = 0
+        settled, last = 0, 0
         while attempt := self._next(provider, owner, last):
             last = attempt.bulk_change_id
-            document = self._settle_one(provider, credential, attempt)
+            devices, document = self._settle_one(provider, credential, attempt)
+            settled += devices
             documents += [document] if document else []
-        after = self._count_unsettled(provider)
-        return Reconciled(provider.name, before - after, after, documents)
+        return Reconciled(provider.name, settled, *self._count_unsettled(provider), documents)
 
-    def _settle_one(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> ResultDocument | None:
-        """Settle one bulk change; its end told anew, or None where nothing has moved since it was told."""
+    def _settle_one(
+        self, provider: ServiceProvider, credential: Credential, attempt: Attempt
+    ) -> tuple[int, ResultDocument | None]:
+        """Settle one bulk change; how many devices were, and its end told anew where something moved since it was."""
         before, _ = self._found_and_told(attempt)
         run(self._read_back(provider, credential, attempt))
         unverified = provider.verify is VerifyMode.NONE
         amop.update_amop(self._database, attempt, None, unverified=unverified)
         now, told = self._found_and_told(attempt)
+        settled = _open(before) - _open(now)
         # A pass that died may have moved what this one found in its place.
         if now != before or (told is not None and now != told):
-            return finish.finish_again(self._database, attempt)
+            return settled, finish.finish_again(self._database, attempt)
         with self._database.begin() as tx:
             leases.release(tx, attempt.owner)
-        return None
+        return settled, None
 
     async def _read_back(self, provider: ServiceProvider, credential: Credential, attempt: Attempt) -> None:
         with self._database.begin() as tx:
@@ -107,6 +110,10 @@ class Reconciliation:
         with self._database.begin() as tx:
             return leases.claim_unsettled(tx, provider.id, owner, self._sessions.lease_seconds, after)
 
-    def _count_unsettled(self, provider: ServiceProvider) -> int:
+    def _count_unsettled(self, provider: ServiceProvider) -> tuple[int, int]:
         with self._database.begin() as tx:
             return tallies.count_unsettled(tx, provider.id)
+
+
+def _open(counts: Mapping[DeviceStatus, int]) -> int:
+    return sum(devices for status, devices in counts.items() if status in OPEN_DEVICES)

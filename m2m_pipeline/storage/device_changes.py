@@ -83,6 +83,9 @@ def load_work(connection: Connection, bulk_change_id: int, batch: int) -> Sequen
 # The change was sent before the day from which it is to hold: until then nothing of it can be seen.
 DATED = "coalesce(b.effective_date > CAST(c.sent_at AS date), false)"
 
+TO_COME = f"(c.status = 'UNCONFIRMED' AND {DATED} AND b.effective_date > CAST(clock_timestamp() AS date))"
+"""Condition on a device `c` of an ended bulk change `b`: its outcome is unknown because its day has not come."""
+
 
 def load_unknown(connection: Connection, bulk_change_id: int) -> Sequence[DeviceWork]:
     """The devices of an ended bulk change whose outcome is to be learned; dated ones once their day is over in UTC.

@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES
-from m2m_pipeline.storage.device_changes import DATED
+from m2m_pipeline.storage.device_changes import TO_COME
 from m2m_pipeline.storage.overlaps import HAS_TO_WAIT
 
 COUNT_WORK = """
@@ -85,8 +85,7 @@ def claim_unsettled(
             WHERE id = (SELECT b.id FROM m2m.bulk_change b WHERE b.service_provider_id = :provider AND b.id > :after
                 AND b.status = ANY(:ended) AND (b.lease_owner IS NULL OR b.lease_expires_at < clock_timestamp())
                 AND (b.lease_owner IS NOT NULL OR EXISTS (SELECT 1 FROM m2m.device_change c
-                    WHERE c.bulk_change_id = b.id AND c.status = ANY(:open) AND NOT (c.status = 'UNCONFIRMED'
-                    AND {DATED} AND b.effective_date > CAST(clock_timestamp() AS date))))
+                    WHERE c.bulk_change_id = b.id AND c.status = ANY(:open) AND NOT {TO_COME}))
                 ORDER BY b.id LIMIT 1 FOR UPDATE SKIP LOCKED)
             RETURNING id, tenant_id, lease_token
             """

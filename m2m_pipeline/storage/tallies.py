@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, FINISHABLE_DEVICES, OPEN_DEVICES, DeviceStatus
+from m2m_pipeline.storage.device_changes import TO_COME
 
 ITERATION_ROWS = 5_000
 
@@ -31,18 +32,20 @@ def count_unfinished(connection: Connection, bulk_change_id: int) -> int:
     ).scalar_one()
 
 
-def count_unsettled(connection: Connection, provider_id: int) -> int:
-    """The provider's devices to settle, in bulk changes that have ended."""
-    return connection.execute(
+def count_unsettled(connection: Connection, provider_id: int) -> tuple[int, int]:
+    """The provider's devices in bulk changes that have ended: those to settle, and those whose day has not come."""
+    row = connection.execute(
         text(
-            """
-            SELECT count(*) FROM m2m.device_change c
+            f"""
+            SELECT count(*) FILTER (WHERE NOT {TO_COME}) AS due, count(*) FILTER (WHERE {TO_COME}) AS to_come
+            FROM m2m.device_change c
             JOIN m2m.bulk_change b ON b.id = c.bulk_change_id
             WHERE c.service_provider_id = :provider AND c.status = ANY(:open) AND b.status = ANY(:ended)
             """
         ),
         {"provider": provider_id, "open": sorted(OPEN_DEVICES), "ended": sorted(ENDED_BULK_CHANGES)},
-    ).scalar_one()
+    ).one()
+    return row.due, row.to_come
 
 
 def tally(connection: Connection, bulk_change_id: int) -> Sequence[Tally]:

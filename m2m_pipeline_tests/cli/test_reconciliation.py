@@ -5,6 +5,7 @@ import io
 import json
 import signal
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,16 @@ def test_reconcile_prints_how_many_were_settled_and_the_drift_by_cause(m2m: Shel
     assert (again.status, again.err) == (0, "")
     assert "1 devices have drifted" in again.out
     assert CAUSES["MADE_OUTSIDE"].title in again.out  # pyright: ignore[reportArgumentType] -- equal to its name
+
+
+def test_changes_for_a_day_to_come_are_counted_apart_and_are_no_failure(m2m: Shell, world: World) -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
+    world.submit_and_run(effective_date=tomorrow.isoformat())
+
+    ended = m2m("reconcile", *OF_ATT)
+
+    assert (ended.status, ended.err) == (0, "")
+    assert "0 devices settled, 0 still unknown, 3 for a day to come" in ended.out
 
 
 def test_the_drift_is_a_table_too(m2m: Shell, world: World) -> None:

@@ -1,6 +1,7 @@
 """What ended unknown is settled later: by asking, never by sending."""
 
 import threading
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,9 +17,9 @@ from m2m_pipeline_tests.world import NEW, TENANT, THIRD, Options, World
 pytestmark = pytest.mark.usefixtures("quick_reads")
 
 
-def end_unknown(world: World, *, applied: bool) -> int:
+def end_unknown(world: World, chosen: Sequence[str] | None = None, *, applied: bool) -> int:
     """A bulk change that ends while the carrier does not answer: whether it made the changes, nobody knows."""
-    bulk_change_id = world.submit(batch_size=10).bulk_change_id
+    bulk_change_id = world.submit(chosen, batch_size=10).bulk_change_id
     (batch,) = world.prepare(bulk_change_id)
     world.trouble(Rule(name="applied_then_reset", methods=frozenset({"PUT"}), applied=applied))
     world.trouble(Rule(name="outage", methods=frozenset({"GET"})))
@@ -102,6 +103,22 @@ def test_while_the_carrier_is_away_nothing_is_settled_and_nothing_is_guessed(mak
     assert (done.settled, done.unknown) == (0, 3)
 
 
+def test_what_ends_unknown_meanwhile_takes_nothing_from_what_was_settled(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=4, patience=0.5))
+    meanwhile = world.submit(world.iccids[:3]).bulk_change_id
+    end_unknown(world, world.iccids[3:], applied=True)
+    world.sql(
+        "CREATE FUNCTION public.meanwhile() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        f"UPDATE m2m.bulk_change SET status = 'PARTIAL', finished_at = now() WHERE id = {meanwhile}; "
+        f"UPDATE m2m.device_change SET status = 'UNCONFIRMED' WHERE bulk_change_id = {meanwhile}; RETURN NULL; END $$"
+    )
+    world.sql("CREATE TRIGGER meanwhile AFTER INSERT ON m2m.audit_entry EXECUTE FUNCTION public.meanwhile()")
+
+    done = world.services.reconciliation.settle(world.provider)
+
+    assert (done.settled, done.unknown) == (1, 3)
+
+
 def test_a_second_pass_has_nothing_to_do(make_world: MakeWorld) -> None:
     world = make_world(Options(patience=0.5))
     end_unknown(world, applied=True)
@@ -173,7 +190,7 @@ def test_a_change_for_a_day_to_come_is_left_alone_and_its_end_is_not_told_again(
 
     done = world.services.reconciliation.settle(world.provider)
 
-    assert (done.settled, done.unknown, list(done.bulk_changes)) == (0, 3, [])
+    assert (done.settled, done.unknown, done.to_come, list(done.bulk_changes)) == (0, 0, 3, [])
     assert len(world.control.calls()) == calls
     assert [e.outcome for e in world.evidence(bulk_change_id).audit if e.kind == "BULK_CHANGE_ENDED"] == ["PARTIAL"]
 
@@ -185,7 +202,7 @@ def test_on_its_day_a_scheduled_change_is_confirmed_as_soon_as_it_shows_and_not_
 
     done = world.services.reconciliation.settle(world.provider)
 
-    assert (done.settled, done.unknown) == (1, 2)
+    assert (done.settled, done.unknown, done.to_come) == (1, 2, 0)
     assert set(world.evidence(bulk_change_id).statuses().values()) == {"PROCESSED", "UNCONFIRMED"}
 
     for iccid in world.iccids[1:]:
