@@ -286,7 +286,10 @@ def test_a_day_is_summed_up(
     run_job(definitions, "daily_statistics_job", instance, str(day))
 
     assert metadata(instance, daily_statistics)["devices changed"] == 3
-    assert metadata(instance, budget_use)["carrier calls"] == len(world.control.calls())
+    used, calls = metadata(instance, budget_use), len(world.control.calls())
+    share = pytest.approx(calls / (world.provider.calls_per_second * 24 * 3600))
+    assert used["carrier calls"] == calls
+    assert (used["share of the busiest account"], used[f"share of {KEY}"]) == (share, share), "numbers, to be plotted"
 
 
 def test_the_schedule_keeps_a_partition_for_each_provider_and_asks_for_its_run(
