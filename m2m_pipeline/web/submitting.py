@@ -11,7 +11,6 @@ from m2m_pipeline.services.browsing import RecordedRequest
 from m2m_pipeline.services.submission import Accepted
 from m2m_pipeline.web.bodies import read_request
 from m2m_pipeline.web.documentation import problems, request_body
-from m2m_pipeline.web.faults import kind_of
 from m2m_pipeline.web.identity import Processor, Retrier, Submitter
 from m2m_pipeline.web.models import BASE, LegacyAnswer, Queued, RecordedChange, RetriedChange, links
 
@@ -101,8 +100,6 @@ async def create_as_before(request: Request, caller: Submitter, idempotency_key:
     try:
         accepted = await _submit(request, caller, idempotency_key)
     except RequestRejectedError as rejected:
-        if kind_of(rejected.problems) == "request-too-large":
-            raise
         return LegacyAnswer(errors=[str(problem) for problem in rejected.problems])
     return LegacyAnswer(redirectUrl=links(accepted.request.id)["self"])
 
