@@ -109,7 +109,7 @@ class Submission:
         known = None if request.is_cut else self._replayed(tx, tenant_name, request)
         return known or self._record(tx, tenant_name, request, requested_by)
 
-    def process(self, tenant_name: str, bulk_change_id: int) -> Recorded:
+    def process(self, tenant_name: str, bulk_change_id: int, requested_by: str) -> Recorded:
         """Queue a bulk change that was recorded as NEW.
 
         Raises:
@@ -125,6 +125,15 @@ class Submission:
             if not bulk_changes.queue(tx, bulk_change_id):
                 message = f"Bulk change {bulk_change_id} is {change.status}; only NEW ones can be processed."
                 raise NotProcessableError(f"{message} Nothing was done.")
+            audit.write(
+                tx,
+                AuditKind.PROCESSING_REQUESTED,
+                tenant_id=change.tenant_id,
+                actor=requested_by,
+                outcome=BulkChangeStatus.QUEUED.value,
+                service_provider_id=change.service_provider_id,
+                bulk_change_id=change.id,
+            )
         return Recorded(bulk_change_id, BulkChangeStatus.QUEUED, replayed=False)
 
     def _replayed(self, tx: Connection, tenant_name: str, request: BulkChangeRequest) -> Recorded | None:

@@ -69,7 +69,7 @@ async def create(
 )
 def process(bulk_change_id: ChangeId, caller: Processor) -> Queued:
     """It must be NEW."""
-    done = caller.desk.submission.process(caller.tenant, bulk_change_id)
+    done = caller.desk.submission.process(caller.tenant, bulk_change_id, caller.principal.actor)
     return Queued(id=done.bulk_change_id, status=done.status, links=links(bulk_change_id))
 
 

@@ -65,12 +65,18 @@ def test_what_changed_since_the_preview_is_told_and_nothing_recorded(operator: V
     assert world.count("bulk_change") == 1
 
 
-def test_only_recorded_is_started_by_its_button(operator: Visitor, world: World) -> None:
+def test_only_recorded_is_started_by_its_button_and_the_audit_log_tells_by_whom(
+    operator: Visitor, world: World
+) -> None:
     operator.post(draft_of(operator, world.iccids[0]), {"start": "later"})
     assert "Start the change of 1 SIM<" in operator.get("/changes/1").text
     assert operator.post("/changes/1/start").headers["Location"] == "/changes/1"
     assert world.sql("SELECT status FROM m2m.bulk_change") == [("QUEUED",)]
     assert operator.post("/changes/1/start").status_code == 409
+    others = world.submit(world.iccids[1:2], process_changes=False).bulk_change_id
+    operator.post(f"/changes/{others}/start")
+    told = world.sql("SELECT kind, actor FROM m2m.audit_entry WHERE bulk_change_id = %s ORDER BY id", others)
+    assert told == [("REQUEST_RECORDED", "tester"), ("PROCESSING_REQUESTED", "developer")]
 
 
 def test_a_file_that_cannot_be_read_is_told_with_the_form_as_it_was(operator: Visitor, world: World) -> None:

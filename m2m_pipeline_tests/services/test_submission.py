@@ -178,10 +178,11 @@ def test_a_request_that_is_only_to_be_recorded_waits_for_process(world: World) -
     assert recorded.status is BulkChangeStatus.NEW
     assert not world.services.queue.head()
 
-    assert world.services.submission.process(TENANT, recorded.bulk_change_id).status is BulkChangeStatus.QUEUED
+    processed = world.services.submission.process(TENANT, recorded.bulk_change_id, "starter")
+    assert processed.status is BulkChangeStatus.QUEUED
     assert [queued.id for queued in world.services.queue.head()] == [recorded.bulk_change_id]
     with pytest.raises(NotProcessableError, match="is QUEUED"):
-        world.services.submission.process(TENANT, recorded.bulk_change_id)
+        world.services.submission.process(TENANT, recorded.bulk_change_id, "starter")
     assert world.run(recorded.bulk_change_id).status is BulkChangeStatus.PROCESSED
 
 
