@@ -116,7 +116,7 @@ def _parameter_item(fault: dict[str, object]) -> ErrorItem:
     field, given = ".".join(path), fault.get("input")
     reason = REASONS[ReasonCode.FIELD_INVALID]
     return ErrorItem(
-        pointer="/" + "/".join(path) if where == "body" and path else None,
+        pointer=None,
         row=None,
         field=field or None,
         value=shown(given) if isinstance(given, str | int | float) else None,
