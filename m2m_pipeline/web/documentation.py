@@ -14,7 +14,7 @@ from m2m_pipeline.web.models import KeyRequest
 from m2m_pipeline.web.problems import KINDS, MEDIA_TYPE, ProblemDocument
 
 _REF = "#/components/schemas/"
-_EVERYWHERE = ("invalid-request",)
+_EVERYWHERE = ("invalid-request", "request-too-large")
 _SIGNED_IN = ("not-signed-in", "permission-denied", "too-many-requests", "database-refused")
 EXAMPLE = {
     "provider": "att",

@@ -26,7 +26,7 @@ def list_keys(caller: KeyViewer) -> KeyList:
     operation_id="createKey",
     summary="Make an API key",
     openapi_extra=json_body(KeyRequest),
-    responses=problems("request-too-large", "unsupported-media-type"),
+    responses=problems("unsupported-media-type"),
 )
 async def create_key(request: Request, caller: KeyManager) -> NewKey:
     """The secret is in this answer, and cannot be had again."""

@@ -45,7 +45,7 @@ IdempotencyKey = Annotated[
                 },
             }
         },
-        **problems("key-in-progress", "request-too-large", "unsupported-media-type", "key-of-another-request"),
+        **problems("key-in-progress", "unsupported-media-type", "key-of-another-request"),
     },
 )
 async def create(
@@ -93,7 +93,7 @@ def retry(bulk_change_id: ChangeId, caller: Retrier) -> RetriedChange:
     operation_id="createBulkChangeAsBefore",
     summary="Record a bulk change as the existing system does",
     openapi_extra=request_body(file=False),
-    responses=problems("key-in-progress", "request-too-large", "unsupported-media-type"),
+    responses=problems("key-in-progress", "unsupported-media-type"),
 )
 async def create_as_before(request: Request, caller: Submitter, idempotency_key: IdempotencyKey = None) -> LegacyAnswer:
     """What is wrong with the request is answered with status 200 and `errors`, as the existing system does."""

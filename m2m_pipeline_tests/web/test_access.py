@@ -53,6 +53,14 @@ def test_without_a_key_or_with_a_wrong_one_nothing_opens(opened: tuple[Door, dic
                 assert answer.headers["www-authenticate"].startswith("Bearer")
 
 
+def test_every_operation_refuses_a_body_that_is_too_long_and_its_document_says_so(world: World) -> None:
+    with open_door(world, max_body_bytes=10) as door:
+        stranger = door.with_token(None)
+        for method, path, operation in operations(stranger.get("/api/v1/openapi.json").json()):
+            answer = stranger.request(method, address(path, 1, 1, UNKNOWN_ICCID), content=b" " * 11)
+            assert (answer.status_code, "413" in operation["responses"]) == (413, True), (method, path)
+
+
 def test_each_role_may_do_what_the_table_grants_and_nothing_else(opened: tuple[Door, dict[str, Any]]) -> None:
     door, document = opened
     change = door.world.submit(process_changes=False).bulk_change_id
