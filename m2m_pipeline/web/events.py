@@ -48,18 +48,7 @@ async def follow(
     streams = front_door(request).streams
     who = f"{caller.principal.tenant_id}:{caller.principal.actor}"
     first = await _look(streams, caller, bulk_change_id)
-    streams.enter(who)
-    return StreamingResponse(
-        _counted(streams, who, _events(streams, caller, first, last_event_id)), media_type="text/event-stream"
-    )
-
-
-async def _counted(streams: Streams, who: str, events: AsyncIterator[str]) -> AsyncIterator[str]:
-    try:
-        async for event in events:
-            yield event
-    finally:
-        streams.leave(who)
+    return streams.serve(who, _events(streams, caller, first, last_event_id))
 
 
 async def _events(streams: Streams, caller: Caller, first: Progress, last_id: str | None) -> AsyncIterator[str]:
