@@ -11,7 +11,6 @@ from starlette.responses import StreamingResponse
 
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES
 from m2m_pipeline.services.browsing import Progress
-from m2m_pipeline.storage.database import DatabaseUnavailableError
 from m2m_pipeline.web.documentation import problems
 from m2m_pipeline.web.identity import Caller, Viewer, front_door
 from m2m_pipeline.web.models import BASE
@@ -68,10 +67,7 @@ async def _events(streams: Streams, caller: Caller, first: Progress, last_id: st
         if over:
             return
         await asyncio.sleep(LOOK_SECONDS)
-        try:
-            progress = await _look(streams, caller, progress.id)
-        except DatabaseUnavailableError:
-            return  # the client connects again, and hears 503
+        progress = await _look(streams, caller, progress.id)
 
 
 async def _look(streams: Streams, caller: Caller, bulk_change_id: int) -> Progress:

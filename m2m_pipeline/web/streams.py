@@ -10,11 +10,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import StreamingResponse
 
 from m2m_pipeline.services.browsing import Progress
+from m2m_pipeline.services.reporting import BulkChangeUnknownError
+from m2m_pipeline.storage.database import DatabaseRefusedError, DatabaseUnavailableError
 from m2m_pipeline.web.problems import ProblemError
 
 LOOK_SECONDS = 1.0
 MAX_STREAMS = 200
 MAX_STREAMS_A_CALLER = 10
+_STOPS = (DatabaseUnavailableError, DatabaseRefusedError, BulkChangeUnknownError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class Streams:
     def serve(self, caller: str, events: AsyncIterator[str]) -> StreamingResponse:
         """Answer with these events, counted as a stream of the caller's until they end or nobody listens.
 
+        Where they cannot go on, the answer ends without another one.
+
         Raises:
             ProblemError: it is one too many.
 
@@ -67,6 +72,8 @@ class Streams:
         try:
             async for event in events:
                 yield event
+        except _STOPS:
+            return  # the client connects again, and hears what is the matter
         finally:
             self._leave(caller)
 
