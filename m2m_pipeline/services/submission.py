@@ -15,12 +15,15 @@ from m2m_pipeline.domain.status import BulkChangeStatus
 from m2m_pipeline.services.browsing import RecordedRequest, recorded_request
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.services.validation import Examined, examine
-from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes
+from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes, idempotency
 from m2m_pipeline.storage.bulk_changes import NewBulkChange
 from m2m_pipeline.storage.database import Database
 
 KEYS_ARE_KEPT = timedelta(days=7)
 """For how long the same idempotency key is the same request."""
+
+CROWD = 50
+"""Requests of one tenant that may be recorded at the same moment; where it has room for fewer, they take turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +144,9 @@ class Submission:
         key = request.idempotency_key
         if tenant is None or key is None:
             return None
-        bulk_changes.release_key(tx, tenant.id, key, KEYS_ARE_KEPT)
-        known = bulk_changes.find_by_key(tx, tenant.id, key)
+        idempotency.hold(tx, tenant.id, key)
+        idempotency.release(tx, tenant.id, key, KEYS_ARE_KEPT)
+        known = idempotency.find(tx, tenant.id, key)
         if known is None:
             return None
         bulk_change_id, digest = known
@@ -156,6 +160,7 @@ class Submission:
         return Recorded(bulk_change_id, change.status, replayed=True)
 
     def _record(self, tx: Connection, tenant_name: str, request: BulkChangeRequest, requested_by: str) -> Recorded:
+        bulk_changes.take_turn(tx, tenant_name, CROWD)
         examined = self._examine(tx, tenant_name, request)
         assert examined.provider is not None
         new = NewBulkChange(
@@ -204,5 +209,5 @@ class Submission:
 def _claim_key(tx: Connection, tenant_name: str, request: BulkChangeRequest) -> None:
     tenant = accounts.find_tenant(tx, tenant_name)
     key = request.idempotency_key
-    if tenant and key and not bulk_changes.claim_key(tx, tenant.id, key):
+    if tenant and key and not idempotency.claim(tx, tenant.id, key):
         raise KeyInProgressError(key)
