@@ -102,6 +102,24 @@ def test_a_line_with_too_many_cells_is_a_row_at_fault_that_can_be_left_out(opera
     assert world.sql("SELECT status FROM m2m.device_change ORDER BY row_number") == [("REFUSED",), ("PENDING",)]
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("\0\x1b", "the file"), ("\0\x1b[31m", "[31m"), ("long" * 900 + "\0", "long" * 15 + "…")],
+    ids=["unprintable", "colourful", "long"],
+)
+def test_whatever_a_file_is_called_its_faults_can_be_kept_and_read(
+    operator: Visitor, world: World, name: str, told: str
+) -> None:
+    fields = {"form_token": operator.token(), "provider": PROVIDER, "rate_plan": NEW}
+    parts = [f'name="{field}"\r\n\r\n{value}' for field, value in fields.items()]
+    parts.append(f'name="file"; filename="{name}"\r\n\r\niccid\n{world.iccids[0]},9\n')
+    body = "".join(f"--b\r\nContent-Disposition: form-data; {part}\r\n" for part in parts) + "--b--\r\n"
+    head = {"Origin": operator.origin, "Content-Type": "multipart/form-data; boundary=b"}
+    kept = operator.client.post("/new", content=body.encode(), headers=head)
+    assert kept.status_code == 303, kept.text
+    assert f'"{told}, line 2: 2 cells' in operator.get(f"{kept.headers['Location']}/rejects.csv").text
+
+
 @pytest.mark.parametrize("header", ["", "ICCID\n", "SIM\n", "sim_number\r\n", "ICC-ID;"])
 @pytest.mark.parametrize("between", ["\n", "\r\n", " ", "\t", ", ", ";", "\n\n"])
 def test_pasted_iccids_are_rows_whatever_stands_between_and_above_them(header: str, between: str) -> None:
