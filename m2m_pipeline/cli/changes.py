@@ -83,7 +83,7 @@ def submit(
 def process(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "default") -> None:
     """Queue a bulk change that was only recorded (NEW)."""
     with application() as services:
-        recorded = services.submission.process(tenant, bulk_change_id)
+        recorded = services.submission.process(tenant, bulk_change_id, actor())
     print(json.dumps({"id": recorded.bulk_change_id, "status": recorded.status}) if as_json else recorded.status)
 
 

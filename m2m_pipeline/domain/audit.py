@@ -7,6 +7,7 @@ class AuditKind(StrEnum):
     """The closed list of entries."""
 
     REQUEST_RECORDED = "REQUEST_RECORDED"  # a bulk change was accepted
+    PROCESSING_REQUESTED = "PROCESSING_REQUESTED"  # somebody queued a bulk change that was only recorded
     ATTEMPT_STARTED = "ATTEMPT_STARTED"  # a run took the lease
     ATTEMPT_ABANDONED = "ATTEMPT_ABANDONED"  # the sweeper gave an attempt up, and what it did instead
     RETRY_REQUESTED = "RETRY_REQUESTED"  # a person queued the refused devices of an ended bulk change again

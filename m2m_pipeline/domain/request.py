@@ -154,14 +154,15 @@ def parse_request(data: object, faults: Sequence[Problem] = ()) -> BulkChangeReq
         return BulkChangeRequest.model_validate(data).with_faults(faults)
     except ValidationError as error:
         unread = error.errors(include_url=False)
-    told = [_fault(one) for one in unread]
+    told = [fault_of(one) for one in unread]
     if not isinstance(data, Mapping):
         raise RequestRejectedError(told)
     readable = _readable(cast("Mapping[str, object]", data), [one["loc"] for one in unread])
     return BulkChangeRequest.model_validate(readable).with_faults([*faults, *told])
 
 
-def _fault(unread: ErrorDetails) -> Problem:
+def fault_of(unread: ErrorDetails) -> Problem:
+    """What pydantic could not read, as it is told."""
     place = ".".join(str(part) for part in unread["loc"])
     field, *inner = unread["loc"] or ("",)
     row = inner[0] + 1 if field == "devices" and inner and isinstance(inner[0], int) else None

@@ -15,12 +15,15 @@ from m2m_pipeline.domain.status import BulkChangeStatus
 from m2m_pipeline.services.browsing import RecordedRequest, recorded_request
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.services.validation import Examined, examine
-from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes
+from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes, idempotency
 from m2m_pipeline.storage.bulk_changes import NewBulkChange
 from m2m_pipeline.storage.database import Database
 
 KEYS_ARE_KEPT = timedelta(days=7)
 """For how long the same idempotency key is the same request."""
+
+CROWD = 50
+"""Requests of one tenant that may be recorded at the same moment; where it has room for fewer, they take turns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +112,7 @@ class Submission:
         known = None if request.is_cut else self._replayed(tx, tenant_name, request)
         return known or self._record(tx, tenant_name, request, requested_by)
 
-    def process(self, tenant_name: str, bulk_change_id: int) -> Recorded:
+    def process(self, tenant_name: str, bulk_change_id: int, requested_by: str) -> Recorded:
         """Queue a bulk change that was recorded as NEW.
 
         Raises:
@@ -125,6 +128,15 @@ class Submission:
             if not bulk_changes.queue(tx, bulk_change_id):
                 message = f"Bulk change {bulk_change_id} is {change.status}; only NEW ones can be processed."
                 raise NotProcessableError(f"{message} Nothing was done.")
+            audit.write(
+                tx,
+                AuditKind.PROCESSING_REQUESTED,
+                tenant_id=change.tenant_id,
+                actor=requested_by,
+                outcome=BulkChangeStatus.QUEUED.value,
+                service_provider_id=change.service_provider_id,
+                bulk_change_id=change.id,
+            )
         return Recorded(bulk_change_id, BulkChangeStatus.QUEUED, replayed=False)
 
     def _replayed(self, tx: Connection, tenant_name: str, request: BulkChangeRequest) -> Recorded | None:
@@ -132,8 +144,9 @@ class Submission:
         key = request.idempotency_key
         if tenant is None or key is None:
             return None
-        bulk_changes.release_key(tx, tenant.id, key, KEYS_ARE_KEPT)
-        known = bulk_changes.find_by_key(tx, tenant.id, key)
+        idempotency.hold(tx, tenant.id, key)
+        idempotency.release(tx, tenant.id, key, KEYS_ARE_KEPT)
+        known = idempotency.find(tx, tenant.id, key)
         if known is None:
             return None
         bulk_change_id, digest = known
@@ -147,6 +160,7 @@ class Submission:
         return Recorded(bulk_change_id, change.status, replayed=True)
 
     def _record(self, tx: Connection, tenant_name: str, request: BulkChangeRequest, requested_by: str) -> Recorded:
+        bulk_changes.take_turn(tx, tenant_name, CROWD)
         examined = self._examine(tx, tenant_name, request)
         assert examined.provider is not None
         new = NewBulkChange(
@@ -195,5 +209,5 @@ class Submission:
 def _claim_key(tx: Connection, tenant_name: str, request: BulkChangeRequest) -> None:
     tenant = accounts.find_tenant(tx, tenant_name)
     key = request.idempotency_key
-    if tenant and key and not bulk_changes.claim_key(tx, tenant.id, key):
+    if tenant and key and not idempotency.claim(tx, tenant.id, key):
         raise KeyInProgressError(key)

@@ -94,16 +94,14 @@ def _examine_rest(
         message = f'"{shown(request.effective_date)}" is no date.'
         value = shown(request.effective_date)
         problems.append(Problem(ReasonCode.EFFECTIVE_DATE_MALFORMED, message, "effective_date", value))
-    if tenant is None or provider is None:
-        return Examined([_no_provider(tenant_name, request), *problems], _rows_alone(request))
-    if len(request.devices) > tenant.max_devices:
-        message = f"{len(request.devices)} devices; tenant {tenant.name} may send {tenant.max_devices} at once."
-        return Examined([*problems, Problem(ReasonCode.TOO_MANY_DEVICES, message, "devices")], [])
-    if (count := bulk_changes.count_open(tx, tenant.id)) >= tenant.max_open_changes:
-        message = f"{count} bulk changes are open; tenant {tenant.name} may have {tenant.max_open_changes} at once."
-        problems.append(Problem(ReasonCode.TOO_MANY_OPEN_CHANGES, message))
+    problems += (limits := _limit_problems(tx, tenant, request) if tenant else [])
+    too_many = any(limit.code is ReasonCode.TOO_MANY_DEVICES for limit in limits)
+    if provider is None:
+        return Examined([_no_provider(tenant_name, request), *problems], [] if too_many else _rows_alone(request))
     target = Target(request.rate_plan, request.communication_plan, day)
     problems += request_problems(tx, carriers, provider, target)
+    if too_many:
+        return Examined(problems, [])
     hindered = inventory.find_hindered(tx, provider.id, request.devices)
     held = {one.iccid: one.bulk_change_id for one in hindered if one.bulk_change_id is not None}
     waiting = frozenset(one.iccid for one in hindered if may_wait and one.under_way)
@@ -124,6 +122,17 @@ def _shape_problems(request: BulkChangeRequest) -> list[Problem]:
         problems.append(Problem(ReasonCode.RATE_PLAN_MISSING, "The request names no rate plan.", "rate_plan"))
     if not request.devices:
         problems.append(Problem(ReasonCode.NO_DEVICES, "The request lists no device.", "devices"))
+    return problems
+
+
+def _limit_problems(tx: Connection, tenant: Tenant, request: BulkChangeRequest) -> list[Problem]:
+    problems: list[Problem] = []
+    if len(request.devices) > tenant.max_devices:
+        message = f"{len(request.devices)} devices; tenant {tenant.name} may send {tenant.max_devices} at once."
+        problems.append(Problem(ReasonCode.TOO_MANY_DEVICES, message, "devices"))
+    if (count := bulk_changes.count_open(tx, tenant.id)) >= tenant.max_open_changes:
+        message = f"{count} bulk changes are open; tenant {tenant.name} may have {tenant.max_open_changes} at once."
+        problems.append(Problem(ReasonCode.TOO_MANY_OPEN_CHANGES, message))
     return problems
 
 

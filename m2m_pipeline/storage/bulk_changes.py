@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 from sqlalchemy import Connection, Row, text
 
@@ -161,33 +161,20 @@ def find(connection: Connection, bulk_change_id: int, tenant_id: int | None = No
     return _bulk_change(row) if row else None
 
 
-def find_by_key(connection: Connection, tenant_id: int, key: str) -> tuple[int, str] | None:
-    """Id and request digest of the bulk change with that idempotency key, or None."""
-    row = connection.execute(
-        text("SELECT id, request_digest FROM m2m.bulk_change WHERE tenant_id = :tenant AND idempotency_key = :key"),
-        {"tenant": tenant_id, "key": key},
-    ).first()
-    return (row.id, row.request_digest) if row else None
+def take_turn(connection: Connection, tenant_name: str, crowd: int) -> None:
+    """Wait, where the tenant has room for fewer than `crowd` more, for the one who records: then it is this one's turn.
 
-
-def claim_key(connection: Connection, tenant_id: int, key: str) -> bool:
-    """Take an idempotency key for this transaction; False where another one has it just now."""
-    return connection.execute(
-        text("SELECT pg_try_advisory_xact_lock(hashtextextended(:tenant || ':' || :key, 0))"),
-        {"tenant": str(tenant_id), "key": key},
-    ).scalar_one()
-
-
-def release_key(connection: Connection, tenant_id: int, key: str, kept: timedelta) -> None:
-    """Free an idempotency key that was used longer ago than keys are kept."""
+    It lasts until the end of the transaction, which sees from now on what those before it have recorded.
+    """
     connection.execute(
         text(
             """
-            UPDATE m2m.bulk_change SET idempotency_key = NULL
-            WHERE tenant_id = :tenant AND idempotency_key = :key AND created_at < clock_timestamp() - :kept
+            SELECT pg_advisory_xact_lock(hashtextextended('turn of tenant ' || t.id, 0)) FROM m2m.tenant t
+            WHERE t.name = :tenant AND t.max_open_changes - (SELECT count(*) FROM m2m.bulk_change b
+                WHERE b.tenant_id = t.id AND b.status <> ALL(:ended)) BETWEEN 1 AND :crowd - 1
             """
         ),
-        {"tenant": tenant_id, "key": key, "kept": kept},
+        {"tenant": tenant_name, "ended": sorted(ENDED_BULK_CHANGES), "crowd": crowd},
     )
 
 

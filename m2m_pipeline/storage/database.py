@@ -137,10 +137,9 @@ class Database:
             raise DatabaseRefusedError(error) from error
 
     def decide(self, look: Callable[[Connection], _Decision]) -> _Decision:
-        """What `look` sees and writes, in one transaction over one snapshot; made anew where it lost a race.
+        """What `look` sees and writes, in one transaction; made anew where it lost a race.
 
-        Somebody else may record the same key, or a change of the same device, between the look and the commit: the
-        next look sees that. One snapshot, so that their commit does not look like another's in the middle of it.
+        Somebody else may record a change of the same device between the look and the commit: the next look sees that.
         A commit whose answer was lost is looked up, so that what was recorded is told as that.
 
         Raises:
@@ -152,7 +151,7 @@ class Database:
         for number in range(1, LOOKS + 1):
             mark, written = marks.new(), list[tuple[_Decision, bool]]()
             try:
-                with self.begin(snapshot=True) as connection:
+                with self.begin() as connection:
                     decision = look(connection)
                     written.append((decision, marks.leave(connection, mark, self._tenant_id)))
             except CommitUnknownError as lost:

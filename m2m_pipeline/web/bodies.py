@@ -1,9 +1,10 @@
 """What a client sends, as a request: JSON in our names or the existing system's, or a CSV file with form fields."""
 
 from collections.abc import Mapping
-from typing import cast
+from typing import TypeVar, cast
 
 from fastapi import Request
+from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
@@ -11,12 +12,18 @@ from starlette.formparsers import MultiPartException
 
 from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
 from m2m_pipeline.domain.reasons import ReasonCode
-from m2m_pipeline.domain.request import BulkChangeRequest, parse_request, place_in
+from m2m_pipeline.domain.request import BulkChangeRequest, fault_of, parse_request, place_in
 from m2m_pipeline.services.tables import parse_devices, parse_json
+from m2m_pipeline.web.limits import CLOSE
 from m2m_pipeline.web.problems import ProblemError
 
 FILE_FIELD = "file"
 MAX_FIELDS = 30
+MAX_SMALL_BYTES = 16 * 1024
+"""More than any document needs that lists no devices."""
+
+_JSON, _FORM = "application/json", "multipart/form-data"
+_Small = TypeVar("_Small", bound=BaseModel)
 
 
 async def read_request(request: Request, idempotency_key: str | None = None) -> BulkChangeRequest:
@@ -30,6 +37,29 @@ async def read_request(request: Request, idempotency_key: str | None = None) -> 
     content = await _read(request)
     request.state.json = None if FILE_FIELD in content else content
     return await run_in_threadpool(_parse, content, idempotency_key)
+
+
+async def read_small(request: Request, model: type[_Small]) -> _Small:
+    """The document in the body, as `model` describes it.
+
+    Raises:
+        RequestRejectedError: with everything of it that cannot be read.
+        ProblemError: the body is of another type, or too long.
+
+    """
+    kind = _kind(request)
+    if kind != _JSON:
+        raise _unknown(kind)
+    body = b""
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_SMALL_BYTES:
+            raise ProblemError("request-too-large", f"At most {MAX_SMALL_BYTES} bytes are read here.", CLOSE)
+    request.state.json = parse_json("body", body)
+    try:
+        return model.model_validate(request.state.json)
+    except ValidationError as error:
+        raise RequestRejectedError([fault_of(one) for one in error.errors(include_url=False)]) from None
 
 
 def pointer(request: Request, problem: Problem) -> str | None:
@@ -49,13 +79,21 @@ def _escaped(part: str | int) -> str:
 
 
 async def _read(request: Request) -> dict[str, object]:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind == "application/json":
+    kind = _kind(request)
+    if kind == _JSON:
         body = await request.body()
         return await run_in_threadpool(parse_json, "body", body)
-    if kind == "multipart/form-data":
+    if kind == _FORM:
         return await _read_form(request)
-    raise ProblemError("unsupported-media-type", f'The body is "{shown(kind)}".' if kind else "The body has no type.")
+    raise _unknown(kind)
+
+
+def _kind(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _unknown(kind: str) -> ProblemError:
+    return ProblemError("unsupported-media-type", f'The body is "{shown(kind)}".' if kind else "The body has no type.")
 
 
 async def _read_form(request: Request) -> dict[str, object]:

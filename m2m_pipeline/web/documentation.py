@@ -6,13 +6,15 @@ from typing import Any
 from fastapi import APIRouter, FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from m2m_pipeline.domain.request import BulkChangeRequest
 from m2m_pipeline.web.identity import Allowed
+from m2m_pipeline.web.models import KeyRequest
 from m2m_pipeline.web.problems import KINDS, MEDIA_TYPE, ProblemDocument
 
 _REF = "#/components/schemas/"
-_EVERYWHERE = ("invalid-request",)
+_EVERYWHERE = ("invalid-request", "request-too-large")
 _SIGNED_IN = ("not-signed-in", "permission-denied", "too-many-requests", "database-refused")
 EXAMPLE = {
     "provider": "att",
@@ -34,7 +36,7 @@ def problems(*slugs: str) -> dict[int | str, dict[str, Any]]:
 
 
 def request_body(*, file: bool = True, legacy_only: bool = False) -> dict[str, Any]:
-    """What an operation takes that reads its body itself, for FastAPI's `openapi_extra`."""
+    """A request for a bulk change, of an operation that reads its body itself, for FastAPI's `openapi_extra`."""
     names = [_REF + "LegacyRequest"] if legacy_only else [_REF + "BulkChangeRequest", _REF + "LegacyRequest"]
     examples = {"existing_system": {"value": LEGACY_EXAMPLE}}
     if not legacy_only:
@@ -44,6 +46,12 @@ def request_body(*, file: bool = True, legacy_only: bool = False) -> dict[str, A
     }
     if file:
         content["multipart/form-data"] = {"schema": {"$ref": _REF + "BulkChangeForm"}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """The same for a document of our own."""
+    content = {"application/json": {"schema": {"$ref": _REF + model.__name__}}}
     return {"requestBody": {"required": True, "content": content}}
 
 
@@ -91,7 +99,7 @@ def _answer(slugs: list[str]) -> dict[str, Any]:
 
 def _own_schemas() -> dict[str, Any]:
     schemas: dict[str, Any] = {}
-    for model in (ProblemDocument, BulkChangeRequest):
+    for model in (ProblemDocument, BulkChangeRequest, KeyRequest):
         schema = model.model_json_schema(ref_template=_REF + "{model}")
         schemas.update(schema.pop("$defs", {}))
         schemas[model.__name__] = schema

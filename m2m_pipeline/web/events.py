@@ -11,7 +11,6 @@ from starlette.responses import StreamingResponse
 
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES
 from m2m_pipeline.services.browsing import Progress
-from m2m_pipeline.storage.database import DatabaseUnavailableError
 from m2m_pipeline.web.documentation import problems
 from m2m_pipeline.web.identity import Caller, Viewer, front_door
 from m2m_pipeline.web.models import BASE
@@ -48,18 +47,7 @@ async def follow(
     streams = front_door(request).streams
     who = f"{caller.principal.tenant_id}:{caller.principal.actor}"
     first = await _look(streams, caller, bulk_change_id)
-    streams.enter(who)
-    return StreamingResponse(
-        _counted(streams, who, _events(streams, caller, first, last_event_id)), media_type="text/event-stream"
-    )
-
-
-async def _counted(streams: Streams, who: str, events: AsyncIterator[str]) -> AsyncIterator[str]:
-    try:
-        async for event in events:
-            yield event
-    finally:
-        streams.leave(who)
+    return streams.serve(who, _events(streams, caller, first, last_event_id))
 
 
 async def _events(streams: Streams, caller: Caller, first: Progress, last_id: str | None) -> AsyncIterator[str]:
@@ -79,10 +67,7 @@ async def _events(streams: Streams, caller: Caller, first: Progress, last_id: st
         if over:
             return
         await asyncio.sleep(LOOK_SECONDS)
-        try:
-            progress = await _look(streams, caller, progress.id)
-        except DatabaseUnavailableError:
-            return  # the client connects again, and hears 503
+        progress = await _look(streams, caller, progress.id)
 
 
 async def _look(streams: Streams, caller: Caller, bulk_change_id: int) -> Progress:

@@ -45,7 +45,7 @@ class Forecasts(BaseModel):
     operation_id="validateBulkChange",
     summary="What a bulk change would do to each device; nothing is recorded",
     openapi_extra=request_body(),
-    responses=problems("request-too-large", "unsupported-media-type"),
+    responses=problems("unsupported-media-type"),
 )
 async def validate(request: Request, caller: Examiner) -> Forecasts:
     """A request that would be rejected is answered with 200, too: `accepted` is false, and `errors` say why."""

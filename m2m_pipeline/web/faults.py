@@ -36,13 +36,12 @@ NAMED: dict[type[Exception], str] = {
 }
 """Errors whose own words are the detail."""
 
-_WHOLE: dict[ReasonCode, str] = {
+_ALONE: dict[ReasonCode, str] = {
+    ReasonCode.FIELD_INVALID: "invalid-request",
     ReasonCode.IDEMPOTENCY_CONFLICT: "key-of-another-request",
-    ReasonCode.PROVIDER_UNSUPPORTED: "unsupported-provider",
     ReasonCode.TOO_MANY_OPEN_CHANGES: "too-many-open-changes",
-    ReasonCode.FILE_TOO_LARGE: "request-too-large",
 }
-"""Reasons that make a kind of their own: the first one that the request is rejected for."""
+"""Reasons that make a kind of their own where there is no other: what helps against one would not help."""
 
 _HTTP = {404: "not-found", 405: "method-not-allowed"}
 
@@ -61,10 +60,10 @@ def register(app: FastAPI) -> None:
 
 def kind_of(problems: Sequence[Problem]) -> str:
     """Which kind of problem a rejection is."""
-    codes = [problem.code for problem in problems]
-    if codes and all(code is ReasonCode.FIELD_INVALID for code in codes):
-        return "invalid-request"
-    return next((slug for code, slug in _WHOLE.items() if code in codes), "request-rejected")
+    codes = {problem.code for problem in problems}
+    if ReasonCode.PROVIDER_UNSUPPORTED in codes:  # whatever else is corrected
+        return "unsupported-provider"
+    return next((slug for code, slug in _ALONE.items() if codes == {code}), "request-rejected")
 
 
 def error_items(problems: Sequence[Problem], locate: Callable[[Problem], str | None]) -> tuple[ErrorItem, ...]:
@@ -119,7 +118,7 @@ def _parameter_item(fault: dict[str, object]) -> ErrorItem:
     field, given = ".".join(path), fault.get("input")
     reason = REASONS[ReasonCode.FIELD_INVALID]
     return ErrorItem(
-        pointer="/" + "/".join(path) if where == "body" and path else None,
+        pointer=None,
         row=None,
         field=field or None,
         value=shown(given) if isinstance(given, str | int | float) else None,

@@ -2,25 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Path, Request
+from starlette.concurrency import run_in_threadpool
 
-from m2m_pipeline.domain.permissions import Role
-from m2m_pipeline.domain.request import MAX_ID, MAX_NAME_LENGTH, NO_CONTROL_CHARACTERS
-from m2m_pipeline.web.documentation import problems
+from m2m_pipeline.domain.request import MAX_ID
+from m2m_pipeline.web.bodies import read_small
+from m2m_pipeline.web.documentation import json_body, problems
 from m2m_pipeline.web.identity import KeyManager, KeyViewer
-from m2m_pipeline.web.models import BASE, Key, KeyList, NewKey
+from m2m_pipeline.web.models import BASE, Key, KeyList, KeyRequest, NewKey
 
 router = APIRouter(prefix=f"{BASE}/keys", tags=["keys"])
-
-
-class KeyRequest(BaseModel):
-    """A key that is wanted."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NO_CONTROL_CHARACTERS)]
-    role: Role
 
 
 @router.get("", operation_id="listKeys", summary="The tenant's API keys")
@@ -30,11 +21,19 @@ def list_keys(caller: KeyViewer) -> KeyList:
 
 
 @router.post(
-    "", status_code=201, operation_id="createKey", summary="Make an API key", responses=problems("request-too-large")
+    "",
+    status_code=201,
+    operation_id="createKey",
+    summary="Make an API key",
+    openapi_extra=json_body(KeyRequest),
+    responses=problems("unsupported-media-type"),
 )
-def create_key(wanted: KeyRequest, caller: KeyManager) -> NewKey:
+async def create_key(request: Request, caller: KeyManager) -> NewKey:
     """The secret is in this answer, and cannot be had again."""
-    issued = caller.desk.identity.create_key(caller.tenant, wanted.name, wanted.role, caller.principal.actor)
+    wanted = await read_small(request, KeyRequest)
+    issued = await run_in_threadpool(
+        caller.desk.identity.create_key, caller.tenant, wanted.name, wanted.role, caller.principal.actor
+    )
     return NewKey.model_validate({**Key.model_validate(issued.key).model_dump(), "secret": issued.secret})
 
 

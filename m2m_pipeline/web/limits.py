@@ -22,7 +22,8 @@ DRAINED_BYTES = 256 * 1024 * 1024
 DRAINED_SECONDS = 60.0
 """How much of a browser's refused body is read all the same: it shows no answer before it has sent everything."""
 
-_CLOSE = {"Connection": "close"}
+CLOSE = {"Connection": "close"}
+"""Goes with the refusal of a body that was not read to its end."""
 
 
 class BodyLimit:
@@ -76,7 +77,7 @@ class BodyLimit:
 
     def _error(self, seen: str) -> ProblemError:
         detail = f"At most {self._max_bytes} bytes are read, and {seen}. Nothing was recorded."
-        return ProblemError("request-too-large", detail, _CLOSE)
+        return ProblemError("request-too-large", detail, CLOSE)
 
 
 async def _drain(receive: Receive) -> None:

@@ -1,12 +1,14 @@
-"""What the API answers with, where it is no document of the services."""
+"""What the API takes and answers with, where it is no document of the services."""
 
 from collections.abc import Mapping
 from datetime import date, datetime
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from m2m_pipeline.domain.permissions import Role
 from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.domain.request import MAX_NAME_LENGTH, NO_CONTROL_CHARACTERS
 from m2m_pipeline.domain.status import BulkChangeStatus, DeviceStatus
 from m2m_pipeline.services.reporting import ResultDocument
 from m2m_pipeline.services.standings import Standing
@@ -145,6 +147,15 @@ class ProviderList(_Answer):
     """The tenant's service providers by name."""
 
     items: list[Provider]
+
+
+class KeyRequest(BaseModel):
+    """A key that is wanted."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
+
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME_LENGTH, pattern=NO_CONTROL_CHARACTERS)]
+    role: Role
 
 
 class Key(_Answer):

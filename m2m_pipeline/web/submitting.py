@@ -11,7 +11,6 @@ from m2m_pipeline.services.browsing import RecordedRequest
 from m2m_pipeline.services.submission import Accepted
 from m2m_pipeline.web.bodies import read_request
 from m2m_pipeline.web.documentation import problems, request_body
-from m2m_pipeline.web.faults import kind_of
 from m2m_pipeline.web.identity import Processor, Retrier, Submitter, Withdrawer
 from m2m_pipeline.web.models import BASE, ChangeDetail, LegacyAnswer, Queued, RecordedChange, RetriedChange, links
 
@@ -46,7 +45,7 @@ IdempotencyKey = Annotated[
                 },
             }
         },
-        **problems("key-in-progress", "request-too-large", "unsupported-media-type", "key-of-another-request"),
+        **problems("key-in-progress", "unsupported-media-type", "key-of-another-request"),
     },
 )
 async def create(
@@ -70,7 +69,7 @@ async def create(
 )
 def process(bulk_change_id: ChangeId, caller: Processor) -> Queued:
     """It must be NEW."""
-    done = caller.desk.submission.process(caller.tenant, bulk_change_id)
+    done = caller.desk.submission.process(caller.tenant, bulk_change_id, caller.principal.actor)
     return Queued(id=done.bulk_change_id, status=done.status, links=links(bulk_change_id))
 
 
@@ -106,15 +105,13 @@ def retry(bulk_change_id: ChangeId, caller: Retrier) -> RetriedChange:
     operation_id="createBulkChangeAsBefore",
     summary="Record a bulk change as the existing system does",
     openapi_extra=request_body(file=False),
-    responses=problems("key-in-progress", "request-too-large", "unsupported-media-type"),
+    responses=problems("key-in-progress", "unsupported-media-type"),
 )
 async def create_as_before(request: Request, caller: Submitter, idempotency_key: IdempotencyKey = None) -> LegacyAnswer:
     """What is wrong with the request is answered with status 200 and `errors`, as the existing system does."""
     try:
         accepted = await _submit(request, caller, idempotency_key)
     except RequestRejectedError as rejected:
-        if kind_of(rejected.problems) == "request-too-large":
-            raise
         return LegacyAnswer(errors=[str(problem) for problem in rejected.problems])
     return LegacyAnswer(redirectUrl=links(accepted.request.id)["self"])
 

@@ -65,12 +65,18 @@ def test_what_changed_since_the_preview_is_told_and_nothing_recorded(operator: V
     assert world.count("bulk_change") == 1
 
 
-def test_only_recorded_is_started_by_its_button(operator: Visitor, world: World) -> None:
+def test_only_recorded_is_started_by_its_button_and_the_audit_log_tells_by_whom(
+    operator: Visitor, world: World
+) -> None:
     operator.post(draft_of(operator, world.iccids[0]), {"start": "later"})
     assert "Start the change of 1 SIM<" in operator.get("/changes/1").text
     assert operator.post("/changes/1/start").headers["Location"] == "/changes/1"
     assert world.sql("SELECT status FROM m2m.bulk_change") == [("QUEUED",)]
     assert operator.post("/changes/1/start").status_code == 409
+    others = world.submit(world.iccids[1:2], process_changes=False).bulk_change_id
+    operator.post(f"/changes/{others}/start")
+    told = world.sql("SELECT kind, actor FROM m2m.audit_entry WHERE bulk_change_id = %s ORDER BY id", others)
+    assert told == [("REQUEST_RECORDED", "tester"), ("PROCESSING_REQUESTED", "developer")]
 
 
 def test_a_file_that_cannot_be_read_is_told_with_the_form_as_it_was(operator: Visitor, world: World) -> None:
@@ -94,6 +100,24 @@ def test_a_line_with_too_many_cells_is_a_row_at_fault_that_can_be_left_out(opera
     assert f'1,"{bad},9",malformed file' in operator.get(f"{draft}/rejects.csv").text
     assert operator.post(draft, {"start": "later", "invalid_rows": "skip"}).headers["Location"] == "/changes/1"
     assert world.sql("SELECT status FROM m2m.device_change ORDER BY row_number") == [("REFUSED",), ("PENDING",)]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [("\0\x1b", "the file"), ("\0\x1b[31m", "[31m"), ("long" * 900 + "\0", "long" * 15 + "…")],
+    ids=["unprintable", "colourful", "long"],
+)
+def test_whatever_a_file_is_called_its_faults_can_be_kept_and_read(
+    operator: Visitor, world: World, name: str, told: str
+) -> None:
+    fields = {"form_token": operator.token(), "provider": PROVIDER, "rate_plan": NEW}
+    parts = [f'name="{field}"\r\n\r\n{value}' for field, value in fields.items()]
+    parts.append(f'name="file"; filename="{name}"\r\n\r\niccid\n{world.iccids[0]},9\n')
+    body = "".join(f"--b\r\nContent-Disposition: form-data; {part}\r\n" for part in parts) + "--b--\r\n"
+    head = {"Origin": operator.origin, "Content-Type": "multipart/form-data; boundary=b"}
+    kept = operator.client.post("/new", content=body.encode(), headers=head)
+    assert kept.status_code == 303, kept.text
+    assert f'"{told}, line 2: 2 cells' in operator.get(f"{kept.headers['Location']}/rejects.csv").text
 
 
 @pytest.mark.parametrize("header", ["", "ICCID\n", "SIM\n", "sim_number\r\n", "ICC-ID;"])

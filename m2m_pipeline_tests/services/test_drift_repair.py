@@ -155,7 +155,7 @@ def test_a_way_back_is_prepared_waits_for_a_person_and_brings_the_carrier_back(w
     assert world.sql("SELECT DISTINCT status, requested_by FROM m2m.bulk_change") == [("NEW", "reconciliation")]
     assert world.puts() == 0
     for bulk_change_id in first.repaired.waiting:
-        world.services.submission.process(TENANT, bulk_change_id)
+        world.services.submission.process(TENANT, bulk_change_id, "tester")
         assert world.run(bulk_change_id).counts == {"PROCESSED": 1}
     shown = {device.iccid: (device.rate_plan, device.communication_plan) for device in world.control.devices()}
     assert shown[outside] == shown[both] == shown[world.iccids[2]]

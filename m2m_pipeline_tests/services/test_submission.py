@@ -99,6 +99,14 @@ def test_a_request_over_the_tenants_limit_is_refused(world: World) -> None:
     assert world.codes() == ["TOO_MANY_DEVICES"]
 
 
+def test_a_request_over_the_tenants_limits_is_told_whatever_else_is_wrong_but_of_its_rows(world: World) -> None:
+    world.sql("UPDATE m2m.tenant SET max_devices = 2, max_open_changes = 0")
+    limits = ["TOO_MANY_DEVICES", "TOO_MANY_OPEN_CHANGES"]
+    wrong = {"effective_date": "2020-01-31", "devices": ["12"] * 3}
+    assert world.codes(**wrong, rate_plan="Plan Nobody") == [*limits, "RATE_PLAN_UNKNOWN", "EFFECTIVE_DATE_PAST"]
+    assert world.codes(**wrong, provider="nobody") == ["PROVIDER_UNKNOWN", *limits]
+
+
 def test_a_device_with_an_open_change_is_refused_and_the_holder_named(world: World) -> None:
     holder = world.submit(world.iccids[:1]).bulk_change_id
     (problem,) = world.problems()
@@ -170,10 +178,11 @@ def test_a_request_that_is_only_to_be_recorded_waits_for_process(world: World) -
     assert recorded.status is BulkChangeStatus.NEW
     assert not world.services.queue.head()
 
-    assert world.services.submission.process(TENANT, recorded.bulk_change_id).status is BulkChangeStatus.QUEUED
+    processed = world.services.submission.process(TENANT, recorded.bulk_change_id, "starter")
+    assert processed.status is BulkChangeStatus.QUEUED
     assert [queued.id for queued in world.services.queue.head()] == [recorded.bulk_change_id]
     with pytest.raises(NotProcessableError, match="is QUEUED"):
-        world.services.submission.process(TENANT, recorded.bulk_change_id)
+        world.services.submission.process(TENANT, recorded.bulk_change_id, "starter")
     assert world.run(recorded.bulk_change_id).status is BulkChangeStatus.PROCESSED
 
 

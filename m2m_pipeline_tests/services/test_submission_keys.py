@@ -52,7 +52,7 @@ def test_another_tenants_provider_and_bulk_change_do_not_exist_for_me(world: Wor
             world.services.submission.submit(tenant, request, "spy")
         assert [problem.code.value for problem in rejected.value.problems] == ["PROVIDER_UNKNOWN"]
     with pytest.raises(BulkChangeUnknownError):
-        world.services.submission.process(tenant, bulk_change_id)
+        world.services.submission.process(tenant, bulk_change_id, "spy")
     with pytest.raises(BulkChangeUnknownError):
         world.services.reporting.document(tenant, bulk_change_id)
     with pytest.raises(BulkChangeUnknownError):

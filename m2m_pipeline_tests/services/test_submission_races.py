@@ -73,6 +73,18 @@ def test_of_requests_for_the_same_devices_one_wins_and_the_others_hear_of_it(wor
     assert world.sql("SELECT count(*) FROM m2m.device_change") == [(60,)]
 
 
+def test_of_requests_at_once_only_those_are_recorded_for_which_the_tenant_has_room(world: World) -> None:
+    world.submit(world.iccids[-1:])
+    world.sql("UPDATE m2m.tenant SET max_open_changes = 3")
+
+    outcomes = at_once([lambda place=place: world.submit(world.iccids[place : place + 1]) for place in range(THREADS)])
+
+    rejected = [outcome for outcome in outcomes if isinstance(outcome, RequestRejectedError)]
+    assert len(rejected) == THREADS - 2
+    assert {problem.code for one in rejected for problem in one.problems} == {"TOO_MANY_OPEN_CHANGES"}
+    assert world.count("bulk_change") == 3
+
+
 def test_overlapping_requests_that_skip_share_the_devices_without_a_gap(world: World) -> None:
     def devices(place: int) -> list[str]:
         return [*world.iccids[place * 7 :], *world.iccids[: place * 7]]

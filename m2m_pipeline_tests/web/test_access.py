@@ -43,12 +43,22 @@ def test_every_operation_asks_for_a_permission_of_the_table(world: World) -> Non
 
 def test_without_a_key_or_with_a_wrong_one_nothing_opens(opened: tuple[Door, dict[str, Any]]) -> None:
     door, document = opened
+    head = {"Content-Type": "application/json"}  # what is no JSON is told to nobody: a stranger's body is not read
     for token in (None, "m2m_unknown", "eyJhbGciOiJub25lIn0.e30."):
         for method, path, operation in operations(document):
             if operation["operationId"] not in OPEN_TO_ALL:
-                answer = door.with_token(token).request(method, address(path, 1, 1, UNKNOWN_ICCID), json={})
+                there = address(path, 1, 1, UNKNOWN_ICCID)
+                answer = door.with_token(token).request(method, there, content=b"{", headers=head)
                 assert answer.status_code == 401, (method, path)
                 assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+def test_every_operation_refuses_a_body_that_is_too_long_and_its_document_says_so(world: World) -> None:
+    with open_door(world, max_body_bytes=10) as door:
+        stranger = door.with_token(None)
+        for method, path, operation in operations(stranger.get("/api/v1/openapi.json").json()):
+            answer = stranger.request(method, address(path, 1, 1, UNKNOWN_ICCID), content=b" " * 11)
+            assert (answer.status_code, "413" in operation["responses"]) == (413, True), (method, path)
 
 
 def test_each_role_may_do_what_the_table_grants_and_nothing_else(opened: tuple[Door, dict[str, Any]]) -> None:

@@ -97,6 +97,7 @@ def test_progress_is_told_until_the_end(door: Door) -> None:
     change = door.world.submit().bulk_change_id
     with door.as_(Role.VIEWER).stream("GET", f"{CHANGES}/{change}/events") as stream:
         assert stream.headers["content-type"].startswith("text/event-stream")
+        assert stream.headers["x-accel-buffering"] == "no", "or a proxy in between keeps the events back"
         text = ""
         for piece in stream.iter_text():
             if "QUEUED" in piece:

@@ -215,9 +215,16 @@ def test_too_many_open_changes_are_refused_until_one_ends(door: Door) -> None:
 
 def test_only_what_was_recorded_as_new_is_processed(door: Door) -> None:
     recorded = door.as_().post(CHANGES, json=door.request(process_changes=False)).json()["id"]
-    assert door.as_().post(f"{CHANGES}/{recorded}/process").json()["status"] == "QUEUED"
+    assert door.as_(Role.ADMIN).post(f"{CHANGES}/{recorded}/process").json()["status"] == "QUEUED"
     again = door.as_().post(f"{CHANGES}/{recorded}/process")
     assert (again.status_code, again.json()["type"]) == (409, "urn:m2m:problem:not-processable")
+    told = door.world.sql(
+        "SELECT kind, outcome, actor FROM m2m.audit_entry WHERE bulk_change_id = %s ORDER BY id", recorded
+    )
+    assert [(kind, outcome, str(actor).rpartition(":")[2]) for kind, outcome, actor in told] == [
+        ("REQUEST_RECORDED", "RECORDED", "operator"),
+        ("PROCESSING_REQUESTED", "QUEUED", "admin"),
+    ]
     assert door.as_().post(f"{CHANGES}/{recorded}/retry").status_code == 409
 
 

@@ -112,7 +112,7 @@ def send_result(bulk_change_id: ChangeId, known: Looker) -> Response:
 @router.post("/changes/{bulk_change_id}/start")
 def start_change(bulk_change_id: ChangeId, known: Processor, _form: OwnForm) -> Response:
     """What was only recorded is queued."""
-    known.desk.submission.process(known.tenant, bulk_change_id)
+    known.desk.submission.process(known.tenant, bulk_change_id, known.principal.actor)
     return to(f"/changes/{bulk_change_id}")
 
 

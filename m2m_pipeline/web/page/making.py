@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, UploadFile
 
 from m2m_pipeline.domain.iccid import ICCID_PATTERN
-from m2m_pipeline.domain.problems import Problem, RequestRejectedError
+from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
 from m2m_pipeline.domain.reasons import REASONS, ReasonCode
 from m2m_pipeline.domain.request import BulkChangeRequest, InvalidRows, parse_request
 from m2m_pipeline.services.forecast import seconds_for
@@ -60,7 +60,7 @@ async def prepare(request: Request, known: Preparer, form: OwnForm) -> Response:
     texts = {name: value for name, value in form.items() if isinstance(value, str)}
     file = form.get("file")
     content = await file.read() if isinstance(file, UploadFile) and file.filename else b""
-    name = file.filename if isinstance(file, UploadFile) and file.filename else ""
+    name = printable(file.filename) if isinstance(file, UploadFile) and file.filename else ""
 
     def keep() -> Response:
         asked = _request(texts, name, content)
@@ -128,6 +128,11 @@ def _request(texts: dict[str, str], name: str, content: bytes) -> BulkChangeRequ
         devices, faults = parse_devices(name, content)
     given = {field: texts[field].strip() for field in _FIELDS if texts.get(field, "").strip()}
     return parse_request({**given, "devices": devices}, faults)
+
+
+def printable(name: str) -> str:
+    """A file's name as messages call it: no database stores a NUL, and nobody reads 4,000 characters."""
+    return shown("".join(char for char in name if char.isprintable())) or "the file"
 
 
 def pasted(text: str) -> list[str]:

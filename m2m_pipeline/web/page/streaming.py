@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 
 from fastapi import Request, Response
-from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from m2m_pipeline.domain.status import UNDER_WAY
@@ -34,12 +33,7 @@ def stream(request: Request, known: Visitor, bulk_change_id: int, provider: str)
         ProblemError: they have too many open already.
 
     """
-    front_door(request).streams.enter(known.who)
-    return StreamingResponse(
-        _events(request, known, bulk_change_id, provider),
-        media_type="text/event-stream",
-        headers={"X-Accel-Buffering": "no"},  # or a proxy in between keeps the events back
-    )
+    return front_door(request).streams.serve(known.who, _events(request, known, bulk_change_id, provider))
 
 
 async def _events(request: Request, known: Visitor, bulk_change_id: int, provider: str) -> AsyncIterator[str]:
@@ -47,28 +41,25 @@ async def _events(request: Request, known: Visitor, bulk_change_id: int, provide
     sessions, streams = door.application.page_sessions, door.streams
     seen: deque[tuple[float, int]] = deque()
     offer: Offer | None = None
-    try:
-        began = time.monotonic()
-        tick = 0
-        while time.monotonic() - began < LASTS_SECONDS:
-            if tick % ACCOUNT_EVERY == 0:
-                if await run_in_threadpool(sessions.find, known.token) is None:
-                    break
-                offers = await run_in_threadpool(known.desk.catalogue.offers, known.tenant)
-                offer = next((one for one in offers if one.provider.name == provider), None)
-            progress = await streams.progress(
-                (known.principal.tenant_id, bulk_change_id),
-                lambda: known.desk.browsing.progress(known.tenant, bulk_change_id),
-            )
-            if progress.status not in UNDER_WAY:
-                yield "event: end\ndata: {}\n\n"
-                return
-            now = view(progress.status, progress.counts, offer, _speed(seen, progress))
-            yield f"data: {json.dumps(asdict(now))}\n\n"
-            tick += 1
-            await asyncio.sleep(LOOK_SECONDS)
-    finally:
-        streams.leave(known.who)
+    began = time.monotonic()
+    tick = 0
+    while time.monotonic() - began < LASTS_SECONDS:
+        if tick % ACCOUNT_EVERY == 0:
+            if await run_in_threadpool(sessions.find, known.token) is None:
+                break
+            offers = await run_in_threadpool(known.desk.catalogue.offers, known.tenant)
+            offer = next((one for one in offers if one.provider.name == provider), None)
+        progress = await streams.progress(
+            (known.principal.tenant_id, bulk_change_id),
+            lambda: known.desk.browsing.progress(known.tenant, bulk_change_id),
+        )
+        if progress.status not in UNDER_WAY:
+            yield "event: end\ndata: {}\n\n"
+            return
+        now = view(progress.status, progress.counts, offer, _speed(seen, progress))
+        yield f"data: {json.dumps(asdict(now))}\n\n"
+        tick += 1
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def _speed(seen: deque[tuple[float, int]], progress: Progress) -> float | None:
