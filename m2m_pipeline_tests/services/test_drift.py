@@ -199,7 +199,7 @@ def test_a_change_that_nobody_has_started_explains_no_difference(world: World) -
     world.submit([second], process_changes=False)
     assert find(world) == {DriftCause.MADE_OUTSIDE: 2}
 
-    world.services.submission.process(TENANT, started)
+    world.services.submission.process(TENANT, started, "starter")
 
     assert find(world) == {DriftCause.CHANGE_IN_PROGRESS: 1, DriftCause.MADE_OUTSIDE: 1}
 

@@ -51,7 +51,7 @@ def test_its_sims_are_free_and_its_end_is_told(world: World) -> None:
 
 def test_only_what_nobody_has_started_is_withdrawn(world: World) -> None:
     bulk_change_id = new(world)
-    world.services.submission.process(TENANT, bulk_change_id)
+    world.services.submission.process(TENANT, bulk_change_id, "starter")
     with pytest.raises(NotWithdrawableError, match="is QUEUED; only NEW ones"):
         world.services.withdrawing.withdraw(TENANT, bulk_change_id, "operator")
     world.run(bulk_change_id)
@@ -67,7 +67,7 @@ def test_what_is_withdrawn_is_neither_started_nor_withdrawn_again(world: World) 
     world.services.withdrawing.withdraw(TENANT, bulk_change_id, "operator")
 
     with pytest.raises(NotProcessableError):
-        world.services.submission.process(TENANT, bulk_change_id)
+        world.services.submission.process(TENANT, bulk_change_id, "starter")
     with pytest.raises(NotWithdrawableError):
         world.services.withdrawing.withdraw(TENANT, bulk_change_id, "another")
     assert world.sql("SELECT message FROM m2m.bulk_change") == [("Withdrawn by operator.",)]
@@ -78,7 +78,7 @@ def test_of_who_starts_and_who_withdraws_at_once_one_is_told_no(world: World) ->
 
     def started() -> bool:
         try:
-            return bool(world.services.submission.process(TENANT, bulk_change_id))
+            return bool(world.services.submission.process(TENANT, bulk_change_id, "starter"))
         except NotProcessableError:
             return False
 
