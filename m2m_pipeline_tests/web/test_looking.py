@@ -85,7 +85,26 @@ def test_the_result_is_a_document_or_a_table_without_formulas(door: Door) -> Non
         assert rows[0] == ["iccid", "status", "old_plan", "new_plan", "carrier_code", "message"]
         assert rows[1][:4] == [door.world.iccids[0], "PROCESSED", OLD, NEW]
         assert rows[6][0] == "'=1+1"
-    assert door.as_().get(address, headers={"Accept": "image/png"}).status_code == 406
+
+
+def test_the_result_comes_in_the_form_that_the_client_would_rather_have(door: Door) -> None:
+    address = f"{CHANGES}/{door.world.submit().bulk_change_id}/result"
+    forms = {
+        "text/csv;q=0.1, application/json": "application/json",
+        "application/json;q=0.5, text/csv;q=0.6": "text/csv",
+        "text/csv, */*;q=0.8": "text/csv",
+        "text/csv, */*": "text/csv",
+        "text/csv, application/json": "text/csv",
+        "application/json;q=0, */*": "text/csv",
+        "text/*, text/csv;q=0.2, application/*;q=0.3": "application/json",
+        "text/html, application/xml;q=0.9, */*;q=0.8": "application/json",
+        "Text/CSV ; Q=1.000": "text/csv",
+        "text/csv;q=0": "application/problem+json",
+        "image/png, text/html": "application/problem+json",
+    }
+    answers = {accept: door.as_().get(address, headers={"Accept": accept}) for accept in forms}
+    assert {accept: one.headers["content-type"].partition(";")[0] for accept, one in answers.items()} == forms
+    assert {one.status_code for one in answers.values()} == {200, 406}
 
 
 def events(text: str) -> list[tuple[str, dict[str, object]]]:
