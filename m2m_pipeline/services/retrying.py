@@ -3,17 +3,13 @@
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import IntegrityError
 
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.change import BulkChange
 from m2m_pipeline.domain.status import BulkChangeStatus
 from m2m_pipeline.services.reporting import BulkChangeUnknownError
 from m2m_pipeline.storage import accounts, audit, bulk_changes, retries
-from m2m_pipeline.storage.database import Database, DatabaseRefusedError
-
-LOOKS = 4
-"""How often a race with others for the same devices is looked at before it is given up."""
+from m2m_pipeline.storage.database import Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +38,18 @@ class Retrying:
         Raises:
             BulkChangeUnknownError: the tenant has none of that id.
             NotRetryableError: it is not PARTIAL or FAILED, is being settled, or has no device that a retry can help.
+            DatabaseUnavailableError, CommitUnknownError, DatabaseRefusedError: as `Submission.submit`.
 
         """
-        for look in range(1, LOOKS + 1):
-            try:
-                with self._database.begin() as tx:
-                    tenant = accounts.find_tenant(tx, tenant_name)
-                    change = bulk_changes.find(tx, bulk_change_id, tenant.id) if tenant else None
-                    if change is None:
-                        raise BulkChangeUnknownError(bulk_change_id)
-                    return _retry(tx, change, requested_by)
-            except IntegrityError as error:
-                # Somebody submitted one of the devices between our look and our write: it is to be seen now.
-                if look == LOOKS:
-                    raise DatabaseRefusedError(error) from error
-        raise AssertionError
+
+        def look(tx: Connection) -> Retried:
+            tenant = accounts.find_tenant(tx, tenant_name)
+            change = bulk_changes.find(tx, bulk_change_id, tenant.id) if tenant else None
+            if change is None:
+                raise BulkChangeUnknownError(bulk_change_id)
+            return _retry(tx, change, requested_by)
+
+        return self._database.decide(look)
 
 
 def _retry(tx: Connection, change: BulkChange, requested_by: str) -> Retried:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.batching import batch_size
 from m2m_pipeline.domain.carrier import Carriers
+from m2m_pipeline.domain.change import BulkChange
 from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.request import BulkChangeRequest
@@ -118,26 +119,18 @@ class Submission:
         Raises:
             BulkChangeUnknownError: the tenant has none of that id.
             NotProcessableError: it is not NEW.
+            DatabaseUnavailableError, CommitUnknownError, DatabaseRefusedError: as `submit`.
 
         """
-        with self._database.begin() as tx:
+
+        def look(tx: Connection) -> Recorded:
             tenant = accounts.find_tenant(tx, tenant_name)
             change = bulk_changes.find(tx, bulk_change_id, tenant.id) if tenant else None
             if change is None:
                 raise BulkChangeUnknownError(bulk_change_id)
-            if not bulk_changes.queue(tx, bulk_change_id):
-                message = f"Bulk change {bulk_change_id} is {change.status}; only NEW ones can be processed."
-                raise NotProcessableError(f"{message} Nothing was done.")
-            audit.write(
-                tx,
-                AuditKind.PROCESSING_REQUESTED,
-                tenant_id=change.tenant_id,
-                actor=requested_by,
-                outcome=BulkChangeStatus.QUEUED.value,
-                service_provider_id=change.service_provider_id,
-                bulk_change_id=change.id,
-            )
-        return Recorded(bulk_change_id, BulkChangeStatus.QUEUED, replayed=False)
+            return _process(tx, change, requested_by)
+
+        return self._database.decide(look)
 
     def _replayed(self, tx: Connection, tenant_name: str, request: BulkChangeRequest) -> Recorded | None:
         tenant = accounts.find_tenant(tx, tenant_name)
@@ -204,6 +197,22 @@ class Submission:
         if examined.provider is None or examined.refuses(request):
             raise RequestRejectedError([*examined.problems, *examined.row_problems])
         return examined
+
+
+def _process(tx: Connection, change: BulkChange, requested_by: str) -> Recorded:
+    if not bulk_changes.queue(tx, change.id):
+        message = f"Bulk change {change.id} is {change.status}; only NEW ones can be processed. Nothing was done."
+        raise NotProcessableError(message)
+    audit.write(
+        tx,
+        AuditKind.PROCESSING_REQUESTED,
+        tenant_id=change.tenant_id,
+        actor=requested_by,
+        outcome=BulkChangeStatus.QUEUED.value,
+        service_provider_id=change.service_provider_id,
+        bulk_change_id=change.id,
+    )
+    return Recorded(change.id, BulkChangeStatus.QUEUED, replayed=False)
 
 
 def _claim_key(tx: Connection, tenant_name: str, request: BulkChangeRequest) -> None:

@@ -46,9 +46,9 @@ class CommitUnknownError(DatabaseUnavailableError):
 
     def __init__(self) -> None:
         super().__init__(
-            "The connection to the database broke at the commit. Whether the work was recorded is not known: send it "
-            "again with the same Idempotency-Key, and it is recorded once. Without a key, look first whether it is "
-            "there."
+            "The connection to the database broke at the commit. Whether the work was recorded is not known: look "
+            "whether it is there, and do it again where it is not. A request with an Idempotency-Key may be sent again "
+            "at once: it is recorded once."
         )
 
 

@@ -72,9 +72,9 @@ KINDS: Mapping[str, Kind] = {
     ),
     "commit-unknown": Kind(
         503,
-        "The database broke off; whether the request was recorded is not known",
+        "The database broke off; whether the request took effect is not known",
         True,
-        "Send the same again with the same Idempotency-Key; without a key, look first whether it is there.",
+        "Look whether it did, and send it again where it did not; with an Idempotency-Key, send it again at once.",
         5,
     ),
     "issuer-unavailable": Kind(

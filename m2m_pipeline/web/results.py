@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ router = APIRouter(prefix=BASE, tags=["bulk changes"])
 
 ROWS_AT_ONCE = 5_000
 _JSON, _CSV = "application/json", "text/csv"
+_QUALITY = re.compile(r";\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*(?:;|$)", re.IGNORECASE)
 
 
 @router.get(
@@ -51,14 +53,25 @@ def get_result(
 
 
 def _wanted(accept: str) -> str:
-    """What the client would rather have; JSON where it does not mind."""
-    ranges = [one.partition(";")[0].strip().lower() for one in accept.split(",")]
-    for one in ranges:
-        if one in {_JSON, "application/*", "*/*"}:
-            return _JSON
-        if one in {_CSV, "text/*"}:
-            return _CSV
-    raise ProblemError("not-acceptable", "The result is there as application/json and as text/csv.")
+    """What the client would rather have (RFC 9110, 12.5.1); JSON where it does not mind."""
+    ranges = [(one.partition(";")[0].strip().lower(), _quality(one)) for one in accept.split(",")]
+
+    def rank(kind: str) -> tuple[float, int, int]:
+        """How much it is wanted, then how expressly, then how early."""
+        names = ("*/*", kind.partition("/")[0] + "/*", kind)
+        found = [(names.index(name), -place, quality) for place, (name, quality) in enumerate(ranges) if name in names]
+        express, early, quality = max(found, default=(0, 0, 0.0))
+        return quality, express, early
+
+    best = max((_JSON, _CSV), key=rank)
+    if not rank(best)[0]:
+        raise ProblemError("not-acceptable", "The result is there as application/json and as text/csv.")
+    return best
+
+
+def _quality(media_range: str) -> float:
+    given = _QUALITY.search(media_range)
+    return float(given[1]) if given else 1.0
 
 
 def result_lines(desk: Desk, tenant: str, bulk_change_id: int) -> Iterator[str]:

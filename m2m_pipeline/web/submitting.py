@@ -8,7 +8,6 @@ from starlette.concurrency import run_in_threadpool
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.domain.request import MAX_ID, MAX_NAME_LENGTH, NO_CONTROL_CHARACTERS
 from m2m_pipeline.services.browsing import RecordedRequest
-from m2m_pipeline.services.submission import Accepted
 from m2m_pipeline.web.bodies import read_request
 from m2m_pipeline.web.documentation import problems, request_body
 from m2m_pipeline.web.identity import Processor, Retrier, Submitter, Withdrawer
@@ -28,6 +27,13 @@ IdempotencyKey = Annotated[
     ),
 ]
 
+_REPLAYED = {
+    "Idempotency-Replayed": {
+        "schema": {"type": "string", "enum": ["true"]},
+        "description": "The key was known: this is the answer of the first time",
+    }
+}
+
 
 @router.post(
     "/bulk-changes",
@@ -39,10 +45,7 @@ IdempotencyKey = Annotated[
         202: {
             "headers": {
                 "Location": {"schema": {"type": "string"}, "description": "Where the bulk change is"},
-                "Idempotency-Replayed": {
-                    "schema": {"type": "string", "enum": ["true"]},
-                    "description": "The key was known: this is the answer of the first time",
-                },
+                **_REPLAYED,
             }
         },
         **problems("key-in-progress", "unsupported-media-type", "key-of-another-request"),
@@ -52,11 +55,8 @@ async def create(
     request: Request, response: Response, caller: Submitter, idempotency_key: IdempotencyKey = None
 ) -> RecordedChange:
     """Every reason against the request is said at once; with one, nothing is recorded."""
-    accepted = await _submit(request, caller, idempotency_key)
-    recorded = accepted.request
+    recorded = await _submit(request, response, caller, idempotency_key)
     response.headers["Location"] = links(recorded.id)["self"]
-    if accepted.replayed:
-        response.headers["Idempotency-Replayed"] = "true"
     return RecordedChange.model_validate({**_fields(recorded), "links": links(recorded.id)})
 
 
@@ -105,20 +105,26 @@ def retry(bulk_change_id: ChangeId, caller: Retrier) -> RetriedChange:
     operation_id="createBulkChangeAsBefore",
     summary="Record a bulk change as the existing system does",
     openapi_extra=request_body(file=False),
-    responses=problems("key-in-progress", "unsupported-media-type"),
+    responses={200: {"headers": _REPLAYED}, **problems("key-in-progress", "unsupported-media-type")},
 )
-async def create_as_before(request: Request, caller: Submitter, idempotency_key: IdempotencyKey = None) -> LegacyAnswer:
+async def create_as_before(
+    request: Request, response: Response, caller: Submitter, idempotency_key: IdempotencyKey = None
+) -> LegacyAnswer:
     """What is wrong with the request is answered with status 200 and `errors`, as the existing system does."""
     try:
-        accepted = await _submit(request, caller, idempotency_key)
+        recorded = await _submit(request, response, caller, idempotency_key)
     except RequestRejectedError as rejected:
         return LegacyAnswer(errors=[str(problem) for problem in rejected.problems])
-    return LegacyAnswer(redirectUrl=links(accepted.request.id)["self"])
+    return LegacyAnswer(redirectUrl=links(recorded.id)["self"])
 
 
-async def _submit(request: Request, caller: Submitter, key: str | None) -> Accepted:
+async def _submit(request: Request, response: Response, caller: Submitter, key: str | None) -> RecordedRequest:
     asked = await read_request(request, key)
-    return await run_in_threadpool(caller.desk.submission.accept, caller.tenant, asked, caller.principal.actor)
+    accept = caller.desk.submission.accept
+    accepted = await run_in_threadpool(accept, caller.tenant, asked, caller.principal.actor)
+    if accepted.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return accepted.request
 
 
 def _fields(recorded: RecordedRequest) -> dict[str, object]:

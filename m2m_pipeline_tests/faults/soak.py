@@ -139,10 +139,11 @@ def bad_inputs(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is done, and how often in a whole soak."""
+    """What is done, and how often in a whole soak; then it has at least so many faults."""
 
     rounds: int
     play: Callable[[Stand, Sequence[int]], Iterator[Verdict]]
+    faults: int = 0
 
 
 SCENARIOS: Mapping[str, Scenario] = {
@@ -154,7 +155,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "backends": Scenario(10, terminated_backends),
     "wires": Scenario(20, broken_wires),
     "messages": Scenario(1, flooded_inbox),
-    "bad-inputs": Scenario(21, bad_inputs),
+    "bad-inputs": Scenario(21, bad_inputs, faults=20_000),
 }
 
 
@@ -172,15 +173,20 @@ def _stand() -> Generator[Stand]:
 
 
 def _play(scenario: Scenario, stand: Stand, seeds: Sequence[int]) -> Generator[Verdict]:
-    """Its verdicts; where it comes to no end, that is one, too."""
+    """Its verdicts; where it comes to no end, or to fewer faults than it promises, that is one, too."""
+    faults, promised = 0, scenario.faults * len(seeds) // scenario.rounds
     try:
         for verdict in scenario.play(stand, seeds):
+            faults += verdict.kills
             if not verdict.holds:
                 sys.stderr.write(f"{verdict}\n")
             yield verdict
     except Exception as error:  # noqa: BLE001 - it is reported, and the other scenarios go on
         traceback.print_exc()
         yield Verdict("not finished", 0, 0, broken=[f"{type(error).__name__}: {error}"])
+    if faults < promised:
+        sys.stderr.write(f"{faults} faults of {promised}\n")
+        yield Verdict("too few faults", 0, 0, broken=[f"{faults} of {promised}"])
 
 
 def _line(name: str, verdicts: Sequence[Verdict], seconds: float) -> str:

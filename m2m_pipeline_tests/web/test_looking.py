@@ -1,4 +1,4 @@
-"""What is there to look at: lists by pages, results in two forms, progress, history, providers, and the numbers."""
+"""What is there to look at: lists by pages, results in two forms, history, providers, and the numbers."""
 
 import csv
 import io
@@ -85,43 +85,26 @@ def test_the_result_is_a_document_or_a_table_without_formulas(door: Door) -> Non
         assert rows[0] == ["iccid", "status", "old_plan", "new_plan", "carrier_code", "message"]
         assert rows[1][:4] == [door.world.iccids[0], "PROCESSED", OLD, NEW]
         assert rows[6][0] == "'=1+1"
-    assert door.as_().get(address, headers={"Accept": "image/png"}).status_code == 406
 
 
-def events(text: str) -> list[tuple[str, dict[str, object]]]:
-    blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in text.strip().split("\n\n")]
-    return [(block["event"], json.loads(block["data"])) for block in blocks if "event" in block]
-
-
-def test_progress_is_told_until_the_end(door: Door) -> None:
-    change = door.world.submit().bulk_change_id
-    with door.as_(Role.VIEWER).stream("GET", f"{CHANGES}/{change}/events") as stream:
-        assert stream.headers["content-type"].startswith("text/event-stream")
-        assert stream.headers["x-accel-buffering"] == "no", "or a proxy in between keeps the events back"
-        text = ""
-        for piece in stream.iter_text():
-            if "QUEUED" in piece:
-                door.world.run(change)
-            text += piece
-    told = events(text)
-    assert told[0][0] == "progress"
-    assert (told[-1][0], told[-1][1]["status"], told[-1][1]["settled"]) == ("end", "PROCESSED", 5)
-    again = door.as_(Role.VIEWER).get(f"{CHANGES}/{change}/events")
-    assert [kind for kind, _ in events(again.text)] == ["end"]
-
-
-def test_streams_are_bounded_for_each_caller(door: Door) -> None:
-    change = door.world.submit().bulk_change_id
-    client = door.as_(Role.VIEWER)
-    streams = [client.stream("GET", f"{CHANGES}/{change}/events") for _ in range(10)]
-    try:
-        assert [stream.__enter__().status_code for stream in streams] == [200] * 10
-        assert client.get(f"{CHANGES}/{change}/events").status_code == 429
-        with door.as_(Role.OPERATOR).stream("GET", f"{CHANGES}/{change}/events") as other:
-            assert other.status_code == 200
-    finally:
-        for stream in streams:
-            stream.__exit__(None, None, None)
+def test_the_result_comes_in_the_form_that_the_client_would_rather_have(door: Door) -> None:
+    address = f"{CHANGES}/{door.world.submit().bulk_change_id}/result"
+    forms = {
+        "text/csv;q=0.1, application/json": "application/json",
+        "application/json;q=0.5, text/csv;q=0.6": "text/csv",
+        "text/csv, */*;q=0.8": "text/csv",
+        "text/csv, */*": "text/csv",
+        "text/csv, application/json": "text/csv",
+        "application/json;q=0, */*": "text/csv",
+        "text/*, text/csv;q=0.2, application/*;q=0.3": "application/json",
+        "text/html, application/xml;q=0.9, */*;q=0.8": "application/json",
+        "Text/CSV ; Q=1.000": "text/csv",
+        "text/csv;q=0": "application/problem+json",
+        "image/png, text/html": "application/problem+json",
+    }
+    answers = {accept: door.as_().get(address, headers={"Accept": accept}) for accept in forms}
+    assert {accept: one.headers["content-type"].partition(";")[0] for accept, one in answers.items()} == forms
+    assert {one.status_code for one in answers.values()} == {200, 406}
 
 
 def test_the_history_of_a_device_goes_across_bulk_changes(door: Door) -> None:

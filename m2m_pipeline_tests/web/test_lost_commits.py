@@ -8,6 +8,7 @@ import pytest
 import stamina
 from sqlalchemy import make_url
 
+from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline.storage.database import SHORT_PATIENCE_SECONDS
 from m2m_pipeline_tests.faults.proxy import Fault, Harm, Proxy, proxy_before
 from m2m_pipeline_tests.web.door import Door, open_door
@@ -62,6 +63,24 @@ def test_a_commit_whose_answer_is_lost_is_looked_up_and_told(wired: Wired) -> No
     assert fault.struck == 1
     assert (answer.status_code, answer.json()["status"]) == (202, "QUEUED")
     assert wired.door.world.count("bulk_change") == 1
+
+
+@pytest.mark.parametrize("harm", [Harm.LOSE_ANSWER, Harm.CUT_BEFORE])
+@pytest.mark.parametrize("deed", ["process", "retry"])
+def test_what_became_of_a_start_and_of_a_retry_is_looked_up_too(wired: Wired, deed: str, harm: Harm) -> None:
+    world = wired.door.world
+    if deed == "process":
+        change = world.submit(process_changes=False).bulk_change_id
+    else:
+        world.trouble(Rule(name="device_refused", iccids=frozenset(world.iccids)))
+        change = world.submit_and_run()[0].id
+    ((before,),) = world.sql("SELECT status FROM m2m.bulk_change")
+    wired.strike(Fault(harm, b"COMMIT", after=b"UPDATE m2m.bulk_change"))
+    answer = wired.door.as_().post(f"{CHANGES}/{change}/{deed}")
+    told, left = (202, "QUEUED") if harm is Harm.LOSE_ANSWER else (503, before)
+    assert (answer.status_code, world.sql("SELECT status FROM m2m.bulk_change")) == (told, [(left,)])
+    if told != 202:
+        assert answer.json()["type"] == "urn:m2m:problem:database-unavailable"
 
 
 def test_a_client_waits_seconds_for_what_became_of_a_commit_and_no_minute(wired: Wired) -> None:

@@ -1,6 +1,7 @@
-"""Event streams: many that look at one bulk change ask the database once, and one that cannot go on ends in order."""
+"""Event streams: they tell until the end, ask once for all who look, and end in order where they cannot go on."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -8,16 +9,54 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
+from m2m_pipeline.domain.permissions import Role
 from m2m_pipeline.domain.status import BulkChangeStatus
 from m2m_pipeline.services.browsing import Progress
 from m2m_pipeline.storage.database import DatabaseUnavailableError
 from m2m_pipeline.web.streams import Streams
 from m2m_pipeline_tests.page.visitors import visitor
-from m2m_pipeline_tests.web.door import open_door
+from m2m_pipeline_tests.web.door import Door, open_door
 from m2m_pipeline_tests.world import TENANT, World
 
 SEEN = Progress(7, BulkChangeStatus.QUEUED, {}, 0, None)
 KEY = (1, 7)
+CHANGES = "/api/v1/bulk-changes"
+
+
+def events(text: str) -> list[tuple[str, dict[str, object]]]:
+    blocks = [dict(line.split(": ", 1) for line in block.splitlines()) for block in text.strip().split("\n\n")]
+    return [(block["event"], json.loads(block["data"])) for block in blocks if "event" in block]
+
+
+def test_progress_is_told_until_the_end(door: Door) -> None:
+    change = door.world.submit().bulk_change_id
+    with door.as_(Role.VIEWER).stream("GET", f"{CHANGES}/{change}/events") as stream:
+        assert stream.headers["content-type"].startswith("text/event-stream")
+        assert stream.headers["x-accel-buffering"] == "no", "or a proxy in between keeps the events back"
+        text = ""
+        for piece in stream.iter_text():
+            if "QUEUED" in piece:
+                door.world.run(change)
+            text += piece
+    told = events(text)
+    assert told[0][0] == "progress"
+    assert (told[-1][0], told[-1][1]["status"], told[-1][1]["settled"]) == ("end", "PROCESSED", 3)
+    again = door.as_(Role.VIEWER).get(f"{CHANGES}/{change}/events")
+    assert [kind for kind, _ in events(again.text)] == ["end"]
+
+
+def test_streams_are_bounded_for_each_caller(door: Door) -> None:
+    change = door.world.submit().bulk_change_id
+    client = door.as_(Role.VIEWER)
+    streams = [client.stream("GET", f"{CHANGES}/{change}/events") for _ in range(10)]
+    try:
+        assert [stream.__enter__().status_code for stream in streams] == [200] * 10
+        assert client.get(f"{CHANGES}/{change}/events").status_code == 429
+        with door.as_(Role.OPERATOR).stream("GET", f"{CHANGES}/{change}/events") as other:
+            assert other.status_code == 200
+    finally:
+        for stream in streams:
+            stream.__exit__(None, None, None)
 
 
 async def ask_at_once(streams: Streams, look: Callable[[], Progress], viewers: int) -> list[asyncio.Task[Progress]]:
@@ -73,7 +112,7 @@ def watched(world: World) -> Generator[list[Iterator[str]]]:
         door = stack.enter_context(open_door(world, dev_sign_in=True))
         page = stack.enter_context(visitor(door.url)).client
         streams = [
-            stack.enter_context(door.as_().stream("GET", f"/api/v1/bulk-changes/{change}/events")),
+            stack.enter_context(door.as_().stream("GET", f"{CHANGES}/{change}/events")),
             stack.enter_context(page.stream("GET", f"/changes/{change}/events")),
         ]
         coming = [stream.iter_lines() for stream in streams]
