@@ -10,6 +10,8 @@ from typing import Any, TypeVar, cast
 import httpx
 import jwt
 
+from m2m_pipeline.settings.forms import is_safe_on_its_way
+
 ANSWER_SECONDS = 5.0
 """From the first question to the end of the last answer, however slowly that one comes."""
 AT_ONCE = 4
@@ -64,18 +66,22 @@ def ask(conversation: Callable[[httpx.AsyncClient], Awaitable[_Heard]]) -> _Hear
         raise IssuerSilentError(type(error).__name__) from error
 
 
-async def discovered(client: httpx.AsyncClient, issuer: str) -> dict[str, Any]:
-    """What an issuer says of itself.
+async def discovered(client: httpx.AsyncClient, issuer: str, name: str) -> str:
+    """The address of that name in the document in which an issuer tells of itself.
 
     Raises:
-        ValueError: it is another issuer's, or no document.
-        httpx.HTTPError: there is none.
+        ValueError: the document is another issuer's, or none; or what the address says could be changed on its way.
+        KeyError: there is no such address.
+        httpx.HTTPError: there is no document.
 
     """
     found = await document(client, "GET", f"{issuer.rstrip('/')}/.well-known/openid-configuration")
     if found["issuer"] != issuer:
         raise ValueError("the discovery document is another issuer's")
-    return found
+    address = str(found[name])
+    if not is_safe_on_its_way(address):
+        raise ValueError("the issuer names an address without TLS")
+    return address
 
 
 async def document(client: httpx.AsyncClient, method: str, address: str, **sent: Any) -> dict[str, Any]:  # noqa: ANN401 - httpx's options

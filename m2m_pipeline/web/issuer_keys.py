@@ -94,7 +94,7 @@ class IssuerKeys:
 
     async def _fetch(self, client: httpx.AsyncClient) -> Mapping[str, jwt.PyJWK]:
         settings = self._settings
-        address = settings.oidc_jwks_url or str((await discovered(client, settings.oidc_issuer))["jwks_uri"])
+        address = settings.oidc_jwks_url or await discovered(client, settings.oidc_issuer, "jwks_uri")
         published = jwt.PyJWKSet.from_dict(await document(client, "GET", address))
         return {key.key_id: key for key in published.keys if key.key_id and key.algorithm_name in ALGORITHMS}
 

@@ -37,7 +37,7 @@ class Issuer:
             def do_GET(self) -> None:
                 issuer.asked.append(self.path)
                 issuer.slowly()
-                found = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"}
+                found = {"issuer": issuer.url, "jwks_uri": issuer.keys_at}
                 body = json.dumps({"keys": issuer.keys} if self.path == "/keys" else found).encode()
                 try:
                     self.send_response(200 if issuer.answers else 500)
@@ -56,6 +56,7 @@ class Issuer:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        self.keys_at = f"{self.url}/keys"
         threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def close(self) -> None:

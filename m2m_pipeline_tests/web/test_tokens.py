@@ -143,3 +143,12 @@ def test_an_issuer_that_is_away_from_the_start_lets_nobody_in_and_breaks_nothing
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
         assert refused.json()["type"] == "urn:m2m:problem:issuer-unavailable"
         assert door.as_().get(PROVIDERS).status_code == 200
+
+
+def test_keys_that_the_issuer_publishes_where_they_could_be_swapped_on_their_way_are_not_taken(
+    door: Door, issuer: Issuer
+) -> None:
+    other_name = "0.0.0.0"  # noqa: S104 - of the same server, and not loopback's
+    issuer.keys_at = issuer.keys_at.replace("127.0.0.1", other_name)
+    assert door.with_token(issuer.token()).get(PROVIDERS).status_code == 503
+    assert issuer.asked == ["/.well-known/openid-configuration"]

@@ -79,11 +79,10 @@ def issuer_address(settings: Settings, started: Started) -> str:
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-
-    async def find(client: httpx.AsyncClient) -> str:
-        return str((await discovered(client, settings.oidc_issuer))["authorization_endpoint"])
-
-    endpoint = _asked(find, "the issuer's discovery document cannot be had")
+    endpoint = _asked(
+        lambda client: discovered(client, settings.oidc_issuer, "authorization_endpoint"),
+        "the issuer's discovery document cannot be had",
+    )
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"
 
 
@@ -112,7 +111,7 @@ def identity_token(settings: Settings, started: Started, answer: Mapping[str, st
         fields["client_id"] = settings.oidc_client_id
 
     async def redeem(client: httpx.AsyncClient) -> str:
-        endpoint = str((await discovered(client, settings.oidc_issuer))["token_endpoint"])
+        endpoint = await discovered(client, settings.oidc_issuer, "token_endpoint")
         return str((await document(client, "POST", endpoint, data=fields, auth=signed))["id_token"])
 
     return _asked(redeem, "the issuer gave no token")
