@@ -26,6 +26,8 @@ _SECRETS = (
         rf"\1\2{HIDDEN}",
     ),
     (re.compile(r"(?i)\b(basic|bearer)\s+[\w+/=.~-]{8,}"), rf"\1 {HIDDEN}"),
+    (re.compile(r"\bm2m_[\w-]{40,}"), HIDDEN),  # a key of ours: no other name is so long
+    (re.compile(r"\beyJ[\w-]+(?:\.[\w-]*){2,}"), HIDDEN),  # a token (JWT), also without a scheme before it
     (re.compile(r"gAAAA[\w-]{20,}={0,2}"), HIDDEN),  # what Fernet has encrypted
     (re.compile(r"(\b[\w+.-]+://[^\s:/@]*):[^\s@]+@"), rf"\1:{HIDDEN}@"),  # a password in an address
 )

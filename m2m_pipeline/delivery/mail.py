@@ -39,8 +39,8 @@ class MailSender:
         """Hand the mail to the server; its 250 confirms it."""
         if self._server is None:
             return Failed("No SMTP server is set: see M2M_SMTP_HOST.", final=True)
-        mail = _mail(self._server.sender, destination.address, event)
         try:
+            mail = _mail(self._server.sender, destination.address, event)
             await asyncio.to_thread(_hand_over, self._server, mail)
         except smtplib.SMTPResponseException as error:
             # 4xx is the server's "later", 5xx its "never".
@@ -50,6 +50,8 @@ class MailSender:
             return Failed(f"The SMTP server refuses the recipient ({code}).", final=code >= _NEVER)
         except (smtplib.SMTPException, OSError, ssl.SSLError) as error:
             return Failed(f"The SMTP server does not take it ({type(error).__name__}).")
+        except ValueError as error:
+            return Failed(f"No mail can be made of it ({type(error).__name__}).")
         return None
 
 
@@ -70,7 +72,8 @@ def _mail(sender: str, recipient: str, event: Event) -> EmailMessage:
     data: dict[str, Any] = content["data"]
     mail = EmailMessage()
     mail["From"], mail["To"] = sender, recipient
-    mail["Subject"] = f"[m2m] {data.get('title') or event.type.value}"
+    title = " ".join(str(data.get("title") or event.type.value).split())  # a subject is one line
+    mail["Subject"] = f"[m2m] {title}"
     mail["Message-ID"] = f"<{event.id}@m2m-pipeline>"  # the same at each delivery: a mail reader shows it once
     mail.set_content(data.get("text") or json.dumps(content, indent=2))
     return mail

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from urllib.parse import urlsplit
 
+MAX_NAME_LENGTH = 200
+
 
 class VerifyMode(StrEnum):
     """How an applied change is confirmed at the carrier before AMOP is told."""
@@ -20,6 +22,27 @@ class DriftPolicy(StrEnum):
     REPORT = "report"  # nothing: it is shown
     FOLLOW = "follow"  # AMOP's inventory takes over what the carrier shows
     PROPOSE = "propose"  # a bulk change back to AMOP's plan is prepared, and waits for a person
+
+
+class NameRefusedError(ValueError):
+    """No tenant and no provider may have that name. The message says why, and does not repeat it."""
+
+    def __init__(self, whose: str) -> None:
+        super().__init__(
+            f"The {whose}'s name must have 1 to {MAX_NAME_LENGTH} printable characters: it stands in mails, logs and "
+            "commands. Nothing was stored."
+        )
+
+
+def check_name(whose: str, name: str) -> None:
+    """Refuse a new name that could not be shown on one line.
+
+    Raises:
+        NameRefusedError: it is empty or too long, or has a line break or another control character.
+
+    """
+    if not 0 < len(name) <= MAX_NAME_LENGTH or not name.isprintable():
+        raise NameRefusedError(whose)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from typing import Annotated, Self, cast
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from m2m_pipeline.domain.accounts import MAX_NAME_LENGTH
 from m2m_pipeline.domain.batching import MAX_BATCH_SIZE
 from m2m_pipeline.domain.problems import Problem, RequestRejectedError, shown
 from m2m_pipeline.domain.reasons import ReasonCode
@@ -20,7 +21,6 @@ from m2m_pipeline.domain.reasons import ReasonCode
 CARRIER_RATE_PLAN_CHANGE = 7
 """The existing system's ChangeType of a carrier rate plan change."""
 
-MAX_NAME_LENGTH = 200
 MAX_ID = 2**63 - 1
 
 _LEGACY_NAMES = {

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
-from m2m_pipeline.domain.accounts import DriftPolicy, ServiceProvider, VerifyMode
+from m2m_pipeline.domain.accounts import DriftPolicy, ServiceProvider, VerifyMode, check_name
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.carrier import DeviceReading, UnsupportedIntegrationError
 from m2m_pipeline.domain.outcome import Refused, Unreachable
@@ -63,6 +63,7 @@ class Accounts:
 
         Raises:
             UnsupportedIntegrationError: no adapter serves the integration type.
+            NameRefusedError: the provider or its tenant is new, and none may be called so.
             RequestRejectedError: a new provider without integration type or base URL, or half a credential.
 
         """
@@ -76,6 +77,7 @@ class Accounts:
             tenant = accounts.ensure_tenant(tx, tenant_name)
             provider = accounts.find_provider(tx, tenant.id, name=name)
             if provider is None:
+                check_name("provider", name)
                 if not settings.integration_type or not settings.base_url:
                     raise _field_error("integration", f'"{name}" is new: give its integration type and base URL')
                 accounts.insert_provider(tx, tenant.id, name, settings.integration_type, settings.base_url)

@@ -55,6 +55,7 @@ class Destinations:
 
         Raises:
             DestinationRejectedError: an address that may not be called, or a secret that is too short.
+            NameRefusedError: the tenant is new, and none may be called so.
             EncryptionKeyError: no key is configured.
 
         """

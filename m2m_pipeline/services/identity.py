@@ -47,10 +47,15 @@ class Identity:
         self._log = log
 
     def create_key(self, tenant_name: str, name: str, role: Role, actor: str) -> IssuedKey:
-        """A new key of a tenant (made if it is new), whose secret cannot be had again."""
+        """A new key of a tenant (made if it is new), whose secret cannot be had again.
+
+        Raises:
+            NameRefusedError: the tenant is new, and none may be called so.
+
+        """
         secret = KEY_PREFIX + secrets.token_urlsafe(_KEY_BYTES)
         with self._database.begin() as tx:
-            tenant = accounts.find_tenant(tx, tenant_name) or accounts.ensure_tenant(tx, tenant_name)
+            tenant = accounts.ensure_tenant(tx, tenant_name)
             key = keys.insert(tx, tenant.id, name=name, role=role, digest=_digest(secret), created_by=actor)
             told = {"key": key.id, "name": name, "role": role.value}
             audit.write(tx, AuditKind.KEY_CREATED, tenant_id=tenant.id, actor=actor, outcome="STORED", request=told)

@@ -5,13 +5,16 @@ the notice as it was: it is delivered again, with the same event id.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from m2m_pipeline.domain.notices import (
     SEND_SECONDS,
+    Destination,
     DestinationKind,
+    Event,
     EventType,
     Failed,
     NoticeStatus,
@@ -93,7 +96,7 @@ class Outbox:
         """
         destination = self._destinations.find(tenant_name, destination_id)
         test = event(EventType.TEST, {"title": "test", "text": "This is a test: the destination works."})
-        return asyncio.run(self._senders[destination.kind].send(destination, test))
+        return asyncio.run(self._hand_over(destination, test))
 
     def latest(self, tenant_name: str | None, status: NoticeStatus | None = None) -> Sequence[StoredNotice]:
         """The last notices, the latest first."""
@@ -137,7 +140,14 @@ class Outbox:
         except (CredentialUnreadableError, EncryptionKeyError):
             # A key that is missing here may be there in a minute: the operator mends it, nobody sends again by hand.
             return Failed("The webhook's secret cannot be decrypted with the keys in M2M_ENCRYPTION_KEYS.")
-        return await self._senders[destination.kind].send(destination, notice.event)
+        return await self._hand_over(destination, notice.event)
+
+    async def _hand_over(self, destination: Destination, told: Event) -> Failed | None:
+        try:
+            return await self._senders[destination.kind].send(destination, told)
+        except Exception as error:  # a sender raises nothing; one that does takes no other notice with it
+            logging.getLogger(__name__).exception("A notice by %s met a fault of ours", destination.kind)
+            return Failed(f"A fault of ours ({type(error).__name__}).")
 
     @retrying_transient
     def _settle_delivered(self, notice: StoredNotice) -> None:

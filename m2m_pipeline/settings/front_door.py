@@ -2,16 +2,15 @@
 
 from pydantic import BaseModel, Field, SecretStr
 
-from m2m_pipeline.settings.forms import ADDRESS
+from m2m_pipeline.settings.forms import ADDRESS, TrustedAddress
 
 
 class FrontDoorSettings(BaseModel):
     """Who comes in over HTTP, and how much at a time."""
 
-    oidc_issuer: str = Field(
+    oidc_issuer: TrustedAddress = Field(
         default="",
-        pattern=ADDRESS,
-        description="Whose tokens the API takes beside its own keys (OpenID Connect); without it nobody's",
+        description="Whose tokens the API takes beside its keys (OpenID Connect; https beyond this machine), if any",
         examples=["https://login.example.com/realms/m2m"],
     )
     oidc_audience: str = Field(
@@ -19,10 +18,9 @@ class FrontDoorSettings(BaseModel):
         description="For whom a token must have been issued",
         examples=["m2m-pipeline"],
     )
-    oidc_jwks_url: str = Field(
+    oidc_jwks_url: TrustedAddress = Field(
         default="",
-        pattern=ADDRESS,
-        description="Where the issuer's public keys are, if its discovery document is not to be asked",
+        description="Where the issuer's public keys are (https as well), if its discovery document is not to be asked",
         examples=["https://login.example.com/realms/m2m/protocol/openid-connect/certs"],
     )
     oidc_tenant_claim: str = Field(

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, Row, text
 
-from m2m_pipeline.domain.accounts import DriftPolicy, ServiceProvider, Tenant, VerifyMode
+from m2m_pipeline.domain.accounts import DriftPolicy, ServiceProvider, Tenant, VerifyMode, check_name
 from m2m_pipeline.domain.secrets import SecretReference
 
 _PROVIDER_COLUMNS = (
@@ -28,7 +28,16 @@ def _provider(row: Row[tuple[object, ...]]) -> ServiceProvider:
 
 
 def ensure_tenant(connection: Connection, name: str) -> Tenant:
-    """The tenant called `name`, made if it is new."""
+    """The tenant called `name`, made if it is new.
+
+    Raises:
+        NameRefusedError: it is new, and no tenant may be called so.
+
+    """
+    known = find_tenant(connection, name)
+    if known is not None:
+        return known
+    check_name("tenant", name)
     connection.execute(
         text("INSERT INTO m2m.tenant (name) VALUES (:name) ON CONFLICT (name) DO NOTHING"), {"name": name}
     )

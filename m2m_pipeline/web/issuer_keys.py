@@ -2,14 +2,15 @@
 
 import logging
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from math import inf
-from threading import Lock
-from typing import Any, cast
 
 import httpx
 import jwt
 
 from m2m_pipeline.settings import Settings
+from m2m_pipeline.web.issuer import AT_ONCE, IssuerSilentError, Room, ask, discovered, document
 
 ALGORITHMS = ("RS256", "ES256")
 """Never what a token says of itself: with HS256 the public key would be a password."""
@@ -19,8 +20,6 @@ FRESH_SECONDS = 3600.0
 """A key that the issuer has withdrawn is taken for so long at most."""
 STALE_SECONDS = 24 * 3600.0
 """While the issuer does not answer, the keys that it published last are taken for so long."""
-FETCH_TIMEOUT_SECONDS = 5.0
-_MAX_DOCUMENT_BYTES = 512 * 1024
 
 
 class IssuerAwayError(Exception):
@@ -30,14 +29,22 @@ class IssuerAwayError(Exception):
         super().__init__("The token cannot be judged: its issuer does not tell its keys now. Nothing was done.")
 
 
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """The issuer's keys by id as it told them at `had_at`; at `asked_at` it was asked for them last."""
+
+    keys: Mapping[str, jwt.PyJWK] = field(default_factory=dict[str, jwt.PyJWK])
+    had_at: float = -inf
+    asked_at: float = -inf
+
+
 class IssuerKeys:
-    """The keys by id, for all threads."""
+    """The keys by id, for all threads. Who brings a key that is known waits for nobody who asks for another."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._lock = Lock()
-        self._keys: dict[str, jwt.PyJWK] = {}
-        self._asked_at = self._had_at = -inf
+        self._published = _Published()
+        self._waiting, self._asking = Room(AT_ONCE), Room(1)
 
     def key(self, key_id: str) -> jwt.PyJWK:
         """The issuer's key of that id.
@@ -47,51 +54,49 @@ class IssuerKeys:
             IssuerAwayError: it cannot be asked.
 
         """
-        with self._lock:
-            known = key_id in self._keys
-            if (_age(self._had_at) > FRESH_SECONDS or not known) and _age(self._asked_at) > REFETCH_SECONDS:
-                self._ask()
-            if _age(self._had_at) > STALE_SECONDS or (self._asked_at > self._had_at and key_id not in self._keys):
-                raise IssuerAwayError
-            if key_id not in self._keys:
-                raise jwt.InvalidKeyError
-            return self._keys[key_id]
+        known = key_id in self._published.keys
+        if not known or _age(self._published.had_at) > FRESH_SECONDS:
+            self._have_it_asked(known=known)
+        now = self._published
+        if _age(now.had_at) > STALE_SECONDS or (key_id not in now.keys and now.asked_at > now.had_at):
+            raise IssuerAwayError
+        if key_id not in now.keys:
+            raise jwt.InvalidKeyError
+        return now.keys[key_id]
+
+    def _have_it_asked(self, *, known: bool) -> None:
+        """One thread asks the issuer; of the others a few wait for what it hears, those with a `known` key never.
+
+        Raises:
+            IssuerAwayError: nothing is heard of an unknown key.
+
+        """
+        if not self._is_due():
+            return
+        try:
+            with self._waiting.entered(), self._asking.entered(patient=not known):
+                if self._is_due():
+                    self._ask()
+        except IssuerSilentError:
+            if not known:
+                raise IssuerAwayError from None
+
+    def _is_due(self) -> bool:
+        return _age(self._published.asked_at) > REFETCH_SECONDS
 
     def _ask(self) -> None:
-        self._asked_at = time.monotonic()
+        now = time.monotonic()
         try:
-            self._keys = self._fetch()
-        except (httpx.HTTPError, httpx.InvalidURL, jwt.PyJWTError, ValueError, KeyError, TypeError) as error:
-            logging.getLogger(__name__).warning("The OIDC issuer's keys cannot be had: %s", type(error).__name__)
-        else:
-            self._had_at = self._asked_at
+            self._published = _Published(ask(self._fetch), had_at=now, asked_at=now)
+        except IssuerSilentError as error:
+            self._published = replace(self._published, asked_at=now)
+            logging.getLogger(__name__).warning("The OIDC issuer's keys cannot be had: %s", error)
 
-    def _fetch(self) -> dict[str, jwt.PyJWK]:
-        with httpx.Client(timeout=FETCH_TIMEOUT_SECONDS, follow_redirects=False) as client:
-            address = self._settings.oidc_jwks_url or str(discovered(client, self._settings.oidc_issuer)["jwks_uri"])
-            published = jwt.PyJWKSet.from_dict(_document(client, address))
+    async def _fetch(self, client: httpx.AsyncClient) -> Mapping[str, jwt.PyJWK]:
+        settings = self._settings
+        address = settings.oidc_jwks_url or await discovered(client, settings.oidc_issuer, "jwks_uri")
+        published = jwt.PyJWKSet.from_dict(await document(client, "GET", address))
         return {key.key_id: key for key in published.keys if key.key_id and key.algorithm_name in ALGORITHMS}
-
-
-def discovered(client: httpx.Client, issuer: str) -> dict[str, Any]:
-    """What an issuer says of itself.
-
-    Raises:
-        ValueError: it is another issuer's, or too long.
-        httpx.HTTPError: there is none.
-
-    """
-    found = _document(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
-    if found["issuer"] != issuer:
-        raise ValueError("the discovery document is another issuer's")
-    return found
-
-
-def _document(client: httpx.Client, address: str) -> dict[str, Any]:
-    response = client.get(address).raise_for_status()
-    if len(response.content) > _MAX_DOCUMENT_BYTES:
-        raise ValueError("the document is too long")
-    return cast("dict[str, Any]", response.json())
 
 
 def _age(moment: float) -> float:

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.cli.conftest import OURS, Shell
 from m2m_pipeline_tests.world import API_KEY, COMM_OLD, NEW, OLD, PROVIDER, USERNAME, World
@@ -41,6 +43,24 @@ def test_an_integration_that_nobody_serves_is_refused_with_those_that_are(m2m: S
     ended = m2m("provider", "set", "x", "--integration", "Telegence", "--base-url", "https://carrier.example")
     assert (ended.status, ended.out) == (2, "")
     assert "POD19" in ended.err
+
+
+@pytest.mark.parametrize("name", ["two\nlines", "bell\a", "", "x" * 201, "line\u2028separator"])
+def test_a_name_that_no_mail_and_no_log_can_show_is_refused_to_providers_and_tenants(
+    m2m: Shell, world: World, name: str
+) -> None:
+    """It would stand in subjects, logs and commands."""
+    new = ("--integration", "POD19", "--base-url", "https://carrier.example")
+    tries = {
+        "provider": m2m("provider", "set", name, *new, *OURS),
+        "tenant": m2m("provider", "set", "fine", *new, "--tenant", name),
+    }
+    tries["of a key"] = m2m("key", "create", "--role", "viewer", "--tenant", name)
+    for what, ended in tries.items():
+        assert (ended.status, ended.out) == (2, ""), what
+        assert "printable" in ended.err
+        assert name not in ended.err or not name
+    assert world.count("service_provider") == 1
 
 
 def test_half_a_credential_is_refused(m2m: Shell) -> None:

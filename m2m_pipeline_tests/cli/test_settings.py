@@ -66,6 +66,36 @@ def test_a_value_out_of_range_is_told_with_name_meaning_and_example(name: str, v
     assert "Example: " in message
 
 
+_ISSUER_SETTINGS = ("M2M_OIDC_ISSUER", "M2M_OIDC_JWKS_URL")
+
+
+@pytest.mark.parametrize("name", _ISSUER_SETTINGS)
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://login.example.com/realms/m2m",
+        "http://10.0.0.7:8080",
+        "http://localhost.example.com",
+        "http://localhost@login.example.com",
+        "http://0.0.0.0:8080",
+        "http://127.0.0.1.example.com",
+        "http://[fe80::1]",
+        "http://[",
+    ],
+)
+def test_an_issuer_whose_keys_could_be_swapped_on_their_way_is_refused(name: str, address: str) -> None:
+    assert refused(**{name: address}).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize("name", _ISSUER_SETTINGS)
+@pytest.mark.parametrize(
+    "address",
+    ["", "https://login.example.com/realms/m2m", "http://127.0.0.1:8080/a", "http://localhost:8080", "http://[::1]:1"],
+)
+def test_an_issuer_over_tls_or_on_this_machine_is_taken(name: str, address: str) -> None:
+    assert name.removeprefix("M2M_").lower() in load_settings({"M2M_DATABASE_URL": URL, name: address}).model_fields_set
+
+
 def test_all_wrong_settings_are_named_at_once() -> None:
     message = refused(M2M_LEASE_SECONDS="x", M2M_SETTLE_SECONDS="y")
     assert "M2M_LEASE_SECONDS" in message

@@ -31,6 +31,10 @@ def logger() -> Generator[logging.Logger]:
         f"webhook_secret: {CANARY}",
         f"postgresql+psycopg://m2m:{CANARY}@db/m2m does not answer",
         f"redis://:{CANARY}@host",
+        f"the key m2m_{CANARY}{'-_x9' * 8} was used",
+        f"GET /?key=m2m_{CANARY}{'-_x9' * 8}",
+        f"a token eyJhbGciOiJFUzI1NiJ9.{CANARY}.c2lnbmVk-_ that ran out",
+        f"without a signature: eyJhbGciOiJub25lIn0.{CANARY}.",
         f"sealed as gAAAA{CANARY.replace('-', '_') * 3}==",
     ],
 )
@@ -41,7 +45,16 @@ def test_what_looks_like_a_credential_is_hidden(line: str) -> None:
     assert "[hidden]" in hidden
 
 
-@pytest.mark.parametrize("line", ["Bulk change 17: 3 devices", "see https://carrier.example/a:b", "tokens are counted"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "Bulk change 17: 3 devices",
+        "see https://carrier.example/a:b",
+        "tokens are counted",
+        "m2m_pipeline_tests.notices.test_logs",
+        "m2m_account_calls_per_second_configured",
+    ],
+)
 def test_what_is_no_credential_stays(line: str) -> None:
     assert redacted(line) == line
 

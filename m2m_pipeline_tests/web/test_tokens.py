@@ -4,73 +4,28 @@ import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
 from collections.abc import Callable, Generator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import jwt
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
 from m2m_pipeline.web import issuer_keys
 from m2m_pipeline_tests.web.door import Door, open_door
-from m2m_pipeline_tests.world import TENANT, World
+from m2m_pipeline_tests.web.issuer import AUDIENCE, EC, RSA, Issuer
+from m2m_pipeline_tests.world import World
 
-AUDIENCE = "m2m-pipeline"
 PROVIDERS = "/api/v1/providers"
-RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-EC = ec.generate_private_key(ec.SECP256R1())
 STRANGER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-
-
-class Issuer:
-    """Publishes its discovery document and its keys; counts who asks."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-        self.answers = True
-        self.keys = [
-            {**json.loads(RSAAlgorithm.to_jwk(RSA.public_key())), "kid": "rsa", "alg": "RS256", "use": "sig"},
-            {**json.loads(ECAlgorithm.to_jwk(EC.public_key())), "kid": "ec", "alg": "ES256", "use": "sig"},
-        ]
-        issuer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                issuer.asked.append(self.path)
-                found = {"issuer": issuer.url, "jwks_uri": f"{issuer.url}/keys"}
-                body = json.dumps({"keys": issuer.keys} if self.path == "/keys" else found).encode()
-                self.send_response(200 if issuer.answers else 500)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 -- the base class's name
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def claims(self, **changed: object) -> dict[str, Any]:
-        now = int(time.time())
-        good = {"iss": self.url, "aud": AUDIENCE, "sub": "u1", "exp": now + 300, "tenant": TENANT, "role": "operator"}
-        return {name: value for name, value in {**good, **changed}.items() if value is not None}
-
-    def token(self, **changed: object) -> str:
-        return jwt.encode(self.claims(**changed), RSA, "RS256", {"kid": "rsa"})
 
 
 @pytest.fixture
 def issuer() -> Generator[Issuer]:
     one = Issuer()
     yield one
-    one.server.shutdown()
-    one.server.server_close()
+    one.close()
 
 
 @pytest.fixture
@@ -107,10 +62,10 @@ REFUSED: dict[str, Callable[[Issuer], str]] = {
     "no audience": lambda i: i.token(aud=None),
     "no subject": lambda i: i.token(sub=None),
     "no issuer": lambda i: i.token(iss=None),
-    "an unknown key id": lambda i: jwt.encode(i.claims(), RSA, "RS256", {"kid": "other"}),
+    "an unknown key id": lambda i: i.token("other"),
     "no key id": lambda i: jwt.encode(i.claims(), RSA, "RS256"),
     "a stranger's signature": lambda i: jwt.encode(i.claims(), STRANGER, "RS256", {"kid": "rsa"}),
-    "the key of another algorithm": lambda i: jwt.encode(i.claims(), RSA, "RS256", {"kid": "ec"}),
+    "the key of another algorithm": lambda i: i.token("ec"),
     "a changed claim": lambda i: ".".join(
         [(whole := i.token().split("."))[0], encoded(i.claims(role="admin")), whole[2]]
     ),
@@ -148,7 +103,7 @@ def test_keys_go_on_beside_tokens(door: Door) -> None:
 
 def test_unknown_key_ids_do_not_make_us_ask_the_issuer_again_and_again(door: Door, issuer: Issuer) -> None:
     for number in range(20):
-        door.with_token(jwt.encode(issuer.claims(), RSA, "RS256", {"kid": f"other{number}"})).get(PROVIDERS)
+        door.with_token(issuer.token(f"other{number}")).get(PROVIDERS)
     assert door.with_token(issuer.token()).get(PROVIDERS).status_code == 200
     assert issuer.asked == ["/.well-known/openid-configuration", "/keys"]
 
@@ -156,7 +111,7 @@ def test_unknown_key_ids_do_not_make_us_ask_the_issuer_again_and_again(door: Doo
 def test_a_new_key_of_the_issuer_is_found_and_one_that_it_has_withdrawn_is_not_taken(
     door: Door, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token, renewed = issuer.token(), jwt.encode(issuer.claims(), RSA, "RS256", {"kid": "new"})
+    token, renewed = issuer.token(), issuer.token("new")
     assert door.with_token(token).get(PROVIDERS).status_code == 200
     issuer.keys = [{**issuer.keys[0], "kid": "new"}]
     assert door.with_token(renewed).get(PROVIDERS).status_code == 401
@@ -169,7 +124,7 @@ def test_a_new_key_of_the_issuer_is_found_and_one_that_it_has_withdrawn_is_not_t
 def test_while_the_issuer_does_not_answer_its_last_keys_are_taken_for_a_while(
     door: Door, issuer: Issuer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    token, unknown = issuer.token(), jwt.encode(issuer.claims(), RSA, "RS256", {"kid": "new"})
+    token, unknown = issuer.token(), issuer.token("new")
     assert door.with_token(token).get(PROVIDERS).status_code == 200
     issuer.answers = False
     monkeypatch.setattr(issuer_keys, "REFETCH_SECONDS", 0.0)
@@ -188,3 +143,12 @@ def test_an_issuer_that_is_away_from_the_start_lets_nobody_in_and_breaks_nothing
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "60")
         assert refused.json()["type"] == "urn:m2m:problem:issuer-unavailable"
         assert door.as_().get(PROVIDERS).status_code == 200
+
+
+def test_keys_that_the_issuer_publishes_where_they_could_be_swapped_on_their_way_are_not_taken(
+    door: Door, issuer: Issuer
+) -> None:
+    other_name = "0.0.0.0"  # noqa: S104 - of the same server, and not loopback's
+    issuer.keys_at = issuer.keys_at.replace("127.0.0.1", other_name)
+    assert door.with_token(issuer.token()).get(PROVIDERS).status_code == 503
+    assert issuer.asked == ["/.well-known/openid-configuration"]

@@ -4,20 +4,20 @@ import base64
 import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
 from urllib.parse import urlencode
 
 import httpx
 
 from m2m_pipeline.settings import Settings
-from m2m_pipeline.web.issuer_keys import FETCH_TIMEOUT_SECONDS, discovered
+from m2m_pipeline.web.issuer import AT_ONCE, IssuerSilentError, Room, ask, discovered, document
 
 SCOPE = "openid profile email"
 CALLBACK = "/sign-in/callback"
 _RANDOM_BYTES = 32
 _PARTS = 3  # state, nonce, verifier
+_SIGNING_IN = Room(AT_ONCE)
 
 
 class FlowError(Exception):
@@ -79,7 +79,10 @@ def issuer_address(settings: Settings, started: Started) -> str:
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    endpoint = _told(settings)["authorization_endpoint"]
+    endpoint = _asked(
+        lambda client: discovered(client, settings.oidc_issuer, "authorization_endpoint"),
+        "the issuer's discovery document cannot be had",
+    )
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"
 
 
@@ -106,19 +109,17 @@ def identity_token(settings: Settings, started: Started, answer: Mapping[str, st
     signed = httpx.BasicAuth(settings.oidc_client_id, secret) if secret else httpx.USE_CLIENT_DEFAULT
     if not secret:
         fields["client_id"] = settings.oidc_client_id
-    try:
-        with httpx.Client(timeout=FETCH_TIMEOUT_SECONDS, follow_redirects=False) as client:
-            told = client.post(_told(settings)["token_endpoint"], data=fields, auth=signed).raise_for_status().json()
-        return str(cast("dict[str, Any]", told)["id_token"])
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-        raise FlowError(f"the issuer gave no token ({type(error).__name__})") from None
+
+    async def redeem(client: httpx.AsyncClient) -> str:
+        endpoint = await discovered(client, settings.oidc_issuer, "token_endpoint")
+        return str((await document(client, "POST", endpoint, data=fields, auth=signed))["id_token"])
+
+    return _asked(redeem, "the issuer gave no token")
 
 
-def _told(settings: Settings) -> Mapping[str, str]:
-    """What the issuer says of itself."""
+def _asked(conversation: Callable[[httpx.AsyncClient], Awaitable[str]], otherwise: str) -> str:
     try:
-        with httpx.Client(timeout=FETCH_TIMEOUT_SECONDS, follow_redirects=False) as client:
-            found = discovered(client, settings.oidc_issuer)
-        return {name: str(found[name]) for name in ("authorization_endpoint", "token_endpoint")}
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError, TypeError) as error:
-        raise FlowError(f"the issuer's discovery document cannot be had ({type(error).__name__})") from None
+        with _SIGNING_IN.entered():
+            return ask(conversation)
+    except IssuerSilentError as error:
+        raise FlowError(f"{otherwise} ({error})") from None
