@@ -30,6 +30,7 @@ from m2m_pipeline.services.monitoring import Monitoring
 from m2m_pipeline.services.outbox import Outbox
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.page_sessions import PageSessions
+from m2m_pipeline.services.pulses import Pulses
 from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reconciliation import Reconciliation
 from m2m_pipeline.services.reporting import Reporting
@@ -78,6 +79,7 @@ class Application:
     statistics: Statistics
     checks: Checks
     sweeping: Sweeping
+    pulses: Pulses
     retrying: Retrying
     reporting: Reporting
     security_log: SecurityLog
@@ -156,6 +158,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         statistics=Statistics(database),
         checks=Checks(database, auditing, _limits(settings)),
         sweeping=Sweeping(database, settings.lease_seconds),
+        pulses=Pulses(database),
         retrying=Retrying(database),
         reporting=Reporting(database),
         security_log=security_log,

@@ -9,16 +9,28 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.services.alerting import Alerting
 
+_UPKEEP = "m2m/upkeep"
+
 UPKEEP: Mapping[str, str] = {
     # `dagster.yaml` lets few of them run at once: a reconciliation for each provider comes due in the same minute.
-    "m2m/upkeep": "true",
+    _UPKEEP: "true",
     "dagster/priority": "-10",
     # Each look goes on where the last one ended, so the next tick is the retry.
     "dagster/max_retries": "0",
-    # A run that died unseen would keep its slot for ever; seconds.
+    # A run that hangs and gives signs of life all the same would keep its slot for ever; seconds.
     "dagster/max_runtime": "21600",
 }
 """Tags of every scheduled job."""
+
+
+def is_upkeep(run: dg.DagsterRun) -> bool:
+    """Whether a run is one of a scheduled job."""
+    return _UPKEEP in run.tags
+
+
+def subject_of(run: dg.DagsterRun) -> str:
+    """What the operators are told of, where a run of a scheduled job fails."""
+    return run.job_name
 
 
 @contextmanager

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 import dagster as dg
 import pytest
 
-from m2m_pipeline.orchestration import sweeping
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change as job
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.sensors import run_request
@@ -54,13 +53,6 @@ def silence(world: World, minutes: int = 10) -> None:
     """As if all that happened had happened that long ago."""
     for column in ("created_at", "queued_at", "attempt_queued_at", "lease_expires_at"):
         world.sql(f"UPDATE m2m.bulk_change SET {column} = {column} - interval '{minutes} min'")
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the runs had begun long ago."""
-    now = sweeping.time.time()
-    monkeypatch.setattr(sweeping.time, "time", lambda: now + 3600)
 
 
 @pytest.mark.usefixtures("world")
