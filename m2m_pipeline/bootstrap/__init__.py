@@ -38,6 +38,7 @@ from m2m_pipeline.services.retention import Retention
 from m2m_pipeline.services.retrying import Retrying
 from m2m_pipeline.services.rotation import Rotation
 from m2m_pipeline.services.security_log import SecurityLog
+from m2m_pipeline.services.showing import Showing
 from m2m_pipeline.services.standings import Standings
 from m2m_pipeline.services.statistics import Statistics
 from m2m_pipeline.services.submission import Submission
@@ -80,6 +81,7 @@ class Application:
     checks: Checks
     sweeping: Sweeping
     pulses: Pulses
+    showing: Showing
     retrying: Retrying
     reporting: Reporting
     security_log: SecurityLog
@@ -159,6 +161,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         checks=Checks(database, auditing, _limits(settings)),
         sweeping=Sweeping(database, settings.lease_seconds),
         pulses=Pulses(database),
+        showing=Showing(database),
         retrying=Retrying(database),
         reporting=Reporting(database),
         security_log=security_log,

@@ -14,8 +14,7 @@ import dagster as dg
 from m2m_pipeline.bootstrap import Application
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import headline
-from m2m_pipeline.orchestration.checks import end_events
-from m2m_pipeline.orchestration.event_log import make_room_for_checks
+from m2m_pipeline.orchestration.checks import show_end_without_a_run
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.upkeep import is_upkeep, subject_of
@@ -31,8 +30,8 @@ def sweep_sensor(interval_seconds: int) -> dg.SensorDefinition:
     """The sweeper, looking every `interval_seconds`."""
 
     @dg.sensor(minimum_interval_seconds=interval_seconds, default_status=dg.DefaultSensorStatus.RUNNING)
-    def sweep_abandoned_attempts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
-        """Take up what died: attempts without a lease, dispatches without a run, runs without a process."""
+    def sweep_abandoned_attempts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SkipReason:
+        """Take up what died: attempts without a lease, dispatches without a run, dead runs, untold ends."""
         services = platform.services
         told = [f"Run {one} was taken for dead." for one in end_dead_runs(context.instance, services.sweeping)]
         waiting = {one.id: one.attempt for one in services.queue.head()}
@@ -42,14 +41,12 @@ def sweep_sensor(interval_seconds: int) -> dg.SensorDefinition:
         ]
         told += [_told(one) for one in swept]
         told += [f"Run {one} was taken for dead." for one in end_silent_runs(context.instance, services)]
-        ended = [one.document for one in swept if one.document]
-        make_room_for_checks(context.instance, [str(document.id) for document in ended])
+        untold = services.showing.list_untold()
+        show_end_without_a_run(context.instance, platform, [*(one.document for one in swept if one.document), *untold])
+        told += [f"The catalog was told of the end of bulk change {one.id}." for one in untold]
         for line in told:
             context.log.info(redacted(line))
-        return dg.SensorResult(
-            skip_reason=" ".join(told) or "Nothing was abandoned.",
-            asset_events=list(end_events(context.instance, platform, ended)),
-        )
+        return dg.SkipReason(" ".join(told) or "Nothing was abandoned.")
 
     return sweep_abandoned_attempts
 

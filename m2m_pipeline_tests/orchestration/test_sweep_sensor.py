@@ -23,13 +23,8 @@ def tick(platform: Platform, instance: dg.DagsterInstance) -> str:
     """One look of the sweeper; what it says."""
     with dg.build_sensor_context(instance=instance, resources={"platform": platform}) as context:
         result = SENSOR(context)
-    assert isinstance(result, dg.SensorResult)
-    assert not result.run_requests
-    assert result.skip_reason is not None
-    for event in result.asset_events:
-        assert isinstance(event, dg.AssetMaterialization | dg.AssetCheckEvaluation)
-        instance.report_runless_asset_event(event)
-    return str(result.skip_reason.skip_message)
+    assert isinstance(result, dg.SkipReason)
+    return str(result.skip_message)
 
 
 def dispatched(world: World, instance: dg.DagsterInstance, status: dg.DagsterRunStatus) -> dg.DagsterRun:

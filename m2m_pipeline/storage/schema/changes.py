@@ -36,6 +36,11 @@ class BulkChange(Base):
             postgresql_where=text("status = 'QUEUED'"),
         ),
         Index("ix_bulk_change_tenant", "tenant_id", "id"),
+        Index(
+            "ix_bulk_change_unshown",
+            "id",
+            postgresql_where=text("shown_end IS DISTINCT FROM coalesce(settled_at, finished_at)"),
+        ),
     )
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     tenant_id: Mapped[int]
@@ -67,6 +72,7 @@ class BulkChange(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     settled_at: Mapped[datetime | None]
+    shown_end: Mapped[datetime | None]  # the moment of the end that the catalog shows
 
 
 class DeviceChange(Base):
