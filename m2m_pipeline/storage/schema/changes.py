@@ -1,6 +1,7 @@
 """Bulk changes and their devices."""
 
 from datetime import date, datetime
+from decimal import Decimal
 
 from sqlalchemy import (
     CheckConstraint,
@@ -66,6 +67,7 @@ class BulkChange(Base):
     carrier_calls: Mapped[int] = mapped_column(server_default=text("0"))
     work_seconds: Mapped[float] = mapped_column(server_default=text("0"))
     work_counted_at: Mapped[datetime | None]
+    calls_per_second: Mapped[Decimal] = mapped_column(server_default=text("0"))  # at most, that it was allowed so far
     result: Mapped[dict[str, object] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     queued_at: Mapped[datetime | None]
