@@ -111,7 +111,8 @@ def end_silent_runs(instance: dg.DagsterInstance, services: Application) -> Iter
             _end(instance, run, "No sign of life: its process has died, or its host. What it did stays.")
             yield run_id
         if run and is_upkeep(run) and run.status not in _NO_FAILURE:
-            services.alerting.end_upkeep(subject_of(run), f"Run {run_id} gave no sign of life and was taken for dead.")
+            subject = subject_of(run.job_name, run.tags.get("dagster/partition"))
+            services.alerting.end_upkeep(subject, f"Run {run_id} gave no sign of life and was taken for dead.")
         services.pulses.forget(run_id)
 
 
