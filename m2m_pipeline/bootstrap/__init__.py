@@ -30,6 +30,7 @@ from m2m_pipeline.services.monitoring import Monitoring
 from m2m_pipeline.services.outbox import Outbox
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.page_sessions import PageSessions
+from m2m_pipeline.services.pulses import Pulses
 from m2m_pipeline.services.queue import Queue
 from m2m_pipeline.services.reconciliation import Reconciliation
 from m2m_pipeline.services.reporting import Reporting
@@ -37,6 +38,7 @@ from m2m_pipeline.services.retention import Retention
 from m2m_pipeline.services.retrying import Retrying
 from m2m_pipeline.services.rotation import Rotation
 from m2m_pipeline.services.security_log import SecurityLog
+from m2m_pipeline.services.showing import Showing
 from m2m_pipeline.services.standings import Standings
 from m2m_pipeline.services.statistics import Statistics
 from m2m_pipeline.services.submission import Submission
@@ -81,6 +83,8 @@ class Application:
     checks: Checks
     sweeping: Sweeping
     withdrawing: Withdrawing
+    pulses: Pulses
+    showing: Showing
     retrying: Retrying
     reporting: Reporting
     security_log: SecurityLog
@@ -161,6 +165,8 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         checks=Checks(database, auditing, _limits(settings)),
         sweeping=Sweeping(database, settings.lease_seconds),
         withdrawing=Withdrawing(database),
+        pulses=Pulses(database),
+        showing=Showing(database),
         retrying=Retrying(database),
         reporting=Reporting(database),
         security_log=security_log,

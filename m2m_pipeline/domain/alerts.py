@@ -96,7 +96,7 @@ ALERTS: Mapping[AlertName, Alert] = {
     ),
     AlertName.UPKEEP_FAILED: Alert(
         "scheduled work failed",
-        "the last run of the job audit_digest, audit_verification, checks or retention failed",
+        "the last run of a scheduled job failed or died; of reconciliation, the last for a provider",
         "The last run of that job in Dagster.",
         ("m2m audit verify", "m2m audit digest"),
     ),

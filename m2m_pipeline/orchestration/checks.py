@@ -1,17 +1,20 @@
 """Promises as asset checks: some at the end of each bulk change, all of them by schedule."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 
 import dagster as dg
 
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import audit_materialization, materialization
 from m2m_pipeline.orchestration.catalog import audit_trail, budget_use, bulk_changes, rate_plan_drift
+from m2m_pipeline.orchestration.event_log import make_room_for_checks
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.tables import table
 from m2m_pipeline.orchestration.upkeep import UPKEEP, operators_told
 from m2m_pipeline.services.checks import PROMISES, Check, Verdict
 from m2m_pipeline.services.reporting import ResultDocument
+from m2m_pipeline.storage.database import DatabaseUnavailableError
 
 ASSETS: Mapping[Check, dg.AssetKey] = {
     Check.COUNTS_BALANCE: bulk_changes.key,
@@ -68,6 +71,18 @@ def show_end(
     """Tell the catalog, as part of a step, of bulk changes that ended or whose end is told anew."""
     for event in end_events(context.instance, platform, documents):
         context.log_event(event)  # pyright: ignore[reportArgumentType] -- checks are taken, though not in the type
+    with suppress(DatabaseUnavailableError):  # then the sweeper tells it once more
+        platform.services.showing.note(documents)
+
+
+def show_end_without_a_run(
+    instance: dg.DagsterInstance, platform: Platform, documents: Sequence[ResultDocument]
+) -> None:
+    """Tell the catalog of ends that no run has told it of."""
+    make_room_for_checks(instance, [str(document.id) for document in documents])
+    for event in end_events(instance, platform, documents):
+        instance.report_runless_asset_event(event)
+    platform.services.showing.note(documents)
 
 
 def end_events(

@@ -9,7 +9,7 @@ import dagster as dg
 from m2m_pipeline.orchestration.catalog import budget_use, daily_statistics, days
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.tables import MOST_TABLE_ROWS, table
-from m2m_pipeline.orchestration.upkeep import UPKEEP
+from m2m_pipeline.orchestration.upkeep import UPKEEP, operators_told
 from m2m_pipeline.orchestration.worker import worker
 
 CHANGE_COLUMNS = {
@@ -26,22 +26,23 @@ CALL_COLUMNS = {"tenant": "string", "provider": "string", "carrier calls": "int"
 @dg.multi_asset(name="sum_up_the_day", specs=[daily_statistics, budget_use], partitions_def=days, can_subset=False)
 def sum_up_the_day(context: dg.AssetExecutionContext, platform: Platform) -> Iterator[dg.MaterializeResult[Any]]:
     """Count what ended on the day (UTC)."""
-    day = platform.services.statistics.day(date.fromisoformat(context.partition_key))
-    rows = [
-        (str(status), int(changes), int(devices), int(changed), round(float(queued), 1), round(float(work), 1))
-        for status, changes, devices, changed, queued, work in day.changes.fillna(0).itertuples(index=False)
-    ]
-    yield dg.MaterializeResult(
-        asset_key=daily_statistics.key,
-        metadata={
-            "bulk changes": sum(row[1] for row in rows),
-            "devices": sum(row[2] for row in rows),
-            "devices changed": sum(row[3] for row in rows),
-            "by status": table(CHANGE_COLUMNS, rows),
-            **worker(),
-        },
-    )
-    yield dg.MaterializeResult(asset_key=budget_use.key, metadata=_use(day.calls) | worker())
+    with operators_told(platform.services.alerting, daily_job.name):
+        day = platform.services.statistics.day(date.fromisoformat(context.partition_key))
+        rows = [
+            (str(status), int(changes), int(devices), int(changed), round(float(queued), 1), round(float(work), 1))
+            for status, changes, devices, changed, queued, work in day.changes.fillna(0).itertuples(index=False)
+        ]
+        yield dg.MaterializeResult(
+            asset_key=daily_statistics.key,
+            metadata={
+                "bulk changes": sum(row[1] for row in rows),
+                "devices": sum(row[2] for row in rows),
+                "devices changed": sum(row[3] for row in rows),
+                "by status": table(CHANGE_COLUMNS, rows),
+                **worker(),
+            },
+        )
+        yield dg.MaterializeResult(asset_key=budget_use.key, metadata=_use(day.calls) | worker())
 
 
 def _use(calls: Sequence[tuple[str, str, int, float]]) -> dict[str, dg.MetadataValue]:

@@ -12,6 +12,7 @@ from m2m_pipeline.orchestration.ops import (
     validate_request,
     write_audit,
 )
+from m2m_pipeline.orchestration.platform import BULK
 
 
 @dg.job(
@@ -23,7 +24,7 @@ from m2m_pipeline.orchestration.ops import (
         # The next attempt is the queue's decision, never Dagster's.
         "dagster/max_retries": "0",
         # `dagster.yaml` leaves slots to scheduled work, however many of these wait.
-        "m2m/bulk": "true",
+        BULK: "true",
     },
 )
 def bulk_carrier_rate_plan_change() -> None:

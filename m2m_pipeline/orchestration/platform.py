@@ -1,6 +1,6 @@
 """The services, as a Dagster resource: built once for each process that runs steps or evaluates sensors."""
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import dagster as dg
 from pydantic import PrivateAttr
@@ -11,11 +11,15 @@ from m2m_pipeline.orchestration.event_log import keep_connection
 from m2m_pipeline.settings import load_settings
 from m2m_pipeline.storage.database import DatabaseUnavailableError
 
+BULK = "m2m/bulk"
+"""The tag of a run over a bulk change."""
+
 
 class Platform(dg.ConfigurableResource["Platform"]):
     """Holds no configuration: settings come from the environment, so that no run or tick ever stores one."""
 
     _application: Application | None = PrivateAttr(default=None)
+    _pulse: ExitStack = PrivateAttr(default_factory=ExitStack)
 
     @property
     def services(self) -> Application:
@@ -27,9 +31,14 @@ class Platform(dg.ConfigurableResource["Platform"]):
         return self._application
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Make storing the run's events cheap; a sensor's tick stores none."""
+        """Make storing the run's events cheap, which a sensor's tick stores none of; give signs of life.
+
+        The lease of a bulk change is its run's.
+        """
         if context.run and context.instance:
             keep_connection(context.instance)
+        if context.run and BULK not in context.run.tags:
+            self._pulse.enter_context(self.services.pulses.kept(context.run.run_id))
 
     def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
         """Give back the lease and the connections.
@@ -43,6 +52,7 @@ class Platform(dg.ConfigurableResource["Platform"]):
 
     def close(self) -> None:
         """Give the connections back."""
+        self._pulse.close()
         if self._application is not None:
             self._application.close()
             self._application = None

@@ -16,7 +16,7 @@ from m2m_pipeline.orchestration.checks import show_end
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.plots import trend_plot
 from m2m_pipeline.orchestration.tables import table
-from m2m_pipeline.orchestration.upkeep import UPKEEP
+from m2m_pipeline.orchestration.upkeep import RECONCILIATION, UPKEEP, operators_told
 from m2m_pipeline.orchestration.worker import worker
 from m2m_pipeline.services.drift.drifting import Found
 from m2m_pipeline.services.links import Links
@@ -45,20 +45,21 @@ def reconcile(
 ) -> Iterator[dg.MaterializeResult[Any]]:
     """Settle the devices whose outcome is unknown, then find where AMOP and the carrier differ. Nothing is sent."""
     provider = _provider(context, platform)
-    settled = platform.services.reconciliation.settle(provider)
-    _show_settled(context, platform, settled)
-    found = platform.services.drifting.find(provider, full=config.full)
-    if found.elsewhere:
-        context.log.info(redacted(str(found.stopped)))
-        return
-    if found.stopped or found.summary is None:
-        raise dg.Failure(description=redacted(f"{context.partition_key}: {found.stopped}"), allow_retries=False)
-    yield dg.MaterializeResult(asset_key=carrier_state.key, metadata=_list_metadata(found.summary) | worker())
-    tables = platform.services.statistics.drift(provider)
-    yield dg.MaterializeResult(
-        asset_key=rate_plan_drift.key,
-        metadata=_drift_metadata(found, settled, tables, platform.services.links) | worker(),
-    )
+    with operators_told(platform.services.alerting, RECONCILIATION, context.partition_key):
+        settled = platform.services.reconciliation.settle(provider)
+        _show_settled(context, platform, settled)
+        found = platform.services.drifting.find(provider, full=config.full)
+        if found.elsewhere:
+            context.log.info(redacted(str(found.stopped)))
+            return
+        if found.stopped or found.summary is None:
+            raise dg.Failure(description=redacted(f"{context.partition_key}: {found.stopped}"), allow_retries=False)
+        yield dg.MaterializeResult(asset_key=carrier_state.key, metadata=_list_metadata(found.summary) | worker())
+        tables = platform.services.statistics.drift(provider)
+        yield dg.MaterializeResult(
+            asset_key=rate_plan_drift.key,
+            metadata=_drift_metadata(found, settled, tables, platform.services.links) | worker(),
+        )
 
 
 @dg.asset(
@@ -86,7 +87,7 @@ def inventory_from_the_carrier(context: dg.AssetExecutionContext, platform: Plat
 
 
 reconciliation = dg.define_asset_job(
-    "reconciliation",
+    RECONCILIATION,
     selection=dg.AssetSelection.assets(carrier_state.key, rate_plan_drift.key).without_checks(),
     description="Settle the devices of a provider whose outcome is unknown, and find its drift.",
     executor_def=dg.in_process_executor,

@@ -11,23 +11,27 @@ from collections.abc import Iterator, Mapping
 
 import dagster as dg
 
+from m2m_pipeline.bootstrap import Application
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import headline
-from m2m_pipeline.orchestration.checks import end_events
-from m2m_pipeline.orchestration.event_log import make_room_for_checks
+from m2m_pipeline.orchestration.checks import show_end_without_a_run
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.orchestration.upkeep import is_upkeep, subject_of
+from m2m_pipeline.services.pulses import SILENCE_SECONDS
 from m2m_pipeline.services.sweeping import Sweeping, Swept
 
 _BELIEVED_ALIVE = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
+
+_NO_FAILURE = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
 
 
 def sweep_sensor(interval_seconds: int) -> dg.SensorDefinition:
     """The sweeper, looking every `interval_seconds`."""
 
     @dg.sensor(minimum_interval_seconds=interval_seconds, default_status=dg.DefaultSensorStatus.RUNNING)
-    def sweep_abandoned_attempts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SensorResult:
-        """Take up what died: attempts without a lease, dispatches without a run, runs without a process."""
+    def sweep_abandoned_attempts(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SkipReason:
+        """Take up what died: attempts without a lease, dispatches without a run, dead runs, untold ends."""
         services = platform.services
         told = [f"Run {one} was taken for dead." for one in end_dead_runs(context.instance, services.sweeping)]
         waiting = {one.id: one.attempt for one in services.queue.head()}
@@ -36,14 +40,13 @@ def sweep_sensor(interval_seconds: int) -> dg.SensorDefinition:
             *give_up_lost_dispatches(context.instance, services.sweeping, waiting),
         ]
         told += [_told(one) for one in swept]
-        ended = [one.document for one in swept if one.document]
-        make_room_for_checks(context.instance, [str(document.id) for document in ended])
+        told += [f"Run {one} was taken for dead." for one in end_silent_runs(context.instance, services)]
+        untold = services.showing.list_untold()
+        show_end_without_a_run(context.instance, platform, [*(one.document for one in swept if one.document), *untold])
+        told += [f"The catalog was told of the end of bulk change {one.id}." for one in untold]
         for line in told:
             context.log.info(redacted(line))
-        return dg.SensorResult(
-            skip_reason=" ".join(told) or "Nothing was abandoned.",
-            asset_events=list(end_events(context.instance, platform, ended)),
-        )
+        return dg.SkipReason(" ".join(told) or "Nothing was abandoned.")
 
     return sweep_abandoned_attempts
 
@@ -85,11 +88,39 @@ def end_dead_runs(instance: dg.DagsterInstance, sweeping: Sweeping) -> Iterator[
         if not sweeping.disown(bulk_change_id, run.run_id):
             continue
         message = "No sign of life: this run's lease has run out or went to another. Writes by it would be refused."
-        if run.status is dg.DagsterRunStatus.CANCELING:
-            instance.report_run_canceled(run, message)
-        else:
-            instance.report_run_failed(run, message)
+        _end(instance, run, message)
         yield run.run_id
+
+
+def end_silent_runs(instance: dg.DagsterInstance, services: Application) -> Iterator[str]:
+    """End, for Dagster, runs that hold no lease and have long given no sign of life; their ids.
+
+    The operators are told of each dead run of a scheduled job, also of one whose end Dagster has seen by itself.
+    """
+    alive = instance.get_run_records(dg.RunsFilter(statuses=list(_BELIEVED_ALIVE)))
+    quiet = services.pulses.quiet_seconds()
+    silent = [run_id for run_id, seconds in quiet.items() if seconds >= SILENCE_SECONDS]
+    for record in alive:
+        run, begun = record.dagster_run, record.start_time or record.update_timestamp.timestamp()
+        is_leased = run.job_name == bulk_carrier_rate_plan_change.name
+        if not is_leased and run.run_id not in quiet and time.time() - begun >= services.sweeping.grace_seconds:
+            silent.append(run.run_id)
+    for run_id in silent:
+        run = instance.get_run_by_id(run_id)  # as it is now: it may have ended since
+        if run and not run.is_finished:
+            _end(instance, run, "No sign of life: its process has died, or its host. What it did stays.")
+            yield run_id
+        if run and is_upkeep(run) and run.status not in _NO_FAILURE:
+            subject = subject_of(run.job_name, run.tags.get("dagster/partition"))
+            services.alerting.end_upkeep(subject, f"Run {run_id} gave no sign of life and was taken for dead.")
+        services.pulses.forget(run_id)
+
+
+def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
+    if run.status is dg.DagsterRunStatus.CANCELING:
+        instance.report_run_canceled(run, message)
+    else:
+        instance.report_run_failed(run, message)
 
 
 def bulk_change_of(run: dg.DagsterRun) -> int | None:

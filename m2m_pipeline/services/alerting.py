@@ -10,7 +10,7 @@ from m2m_pipeline.domain.commands import command
 from m2m_pipeline.domain.notices import EventType
 from m2m_pipeline.services.checks import PROMISES, Verdict
 from m2m_pipeline.services.notifying import event
-from m2m_pipeline.storage import alerts, outbox
+from m2m_pipeline.storage import alerts, heartbeats, outbox
 from m2m_pipeline.storage.alerts import OpenAlert
 from m2m_pipeline.storage.breaches import Scope
 from m2m_pipeline.storage.database import Database
@@ -55,7 +55,7 @@ class Alerting:
         """
         with self._database.begin() as tx:
             alerts.lock(tx)
-            alerts.beat(tx, HEARTBEAT)  # which ends its own silence
+            heartbeats.beat(tx, HEARTBEAT)  # which ends its own silence
             return self._tell(tx, {*alerts.WATCHED, AlertName.PLATFORM_SILENT}, alerts.find(tx, self._limits))
 
     def hold(self, verdicts: Iterable[Verdict]) -> Watched:
@@ -79,7 +79,7 @@ class Alerting:
         """
         with self._database.begin() as tx:
             alerts.lock(tx)
-            quiet = alerts.quiet_seconds(tx, HEARTBEAT)
+            quiet = heartbeats.quiet_seconds(tx, HEARTBEAT)
             quiet = waited_seconds if quiet is None else quiet
             if quiet < SILENCE_LIMIT_SECONDS:
                 return False
@@ -94,7 +94,7 @@ class Alerting:
 
         """
         with self._database.begin() as tx:
-            return Health(alerts.quiet_seconds(tx, HEARTBEAT), alerts.list_open(tx))
+            return Health(heartbeats.quiet_seconds(tx, HEARTBEAT), alerts.list_open(tx))
 
     def _tell_of(self, name: AlertName, subjects: Collection[str], found: Sequence[Finding]) -> Watched:
         with self._database.begin() as tx:

@@ -110,7 +110,7 @@ PROMISES: Mapping[Check, Promise] = {
     Check.BUDGET_KEPT: Promise(
         "Nothing called a carrier more often than its account allows.",
         checks.over_budget,
-        "Compare `m2m provider list` with the contract; a rate that was lowered since explains older changes.",
+        "Compare `m2m provider list` with the contract: it is a fault of ours if what is configured there is right.",
     ),
     Check.QUEUE_MOVES: Promise(
         "No bulk change has waited for a run for longer than the limit while no run works on its account.",

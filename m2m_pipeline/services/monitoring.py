@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from m2m_pipeline.domain.alerts import AlertName
 from m2m_pipeline.services.alerting import HEARTBEAT
 from m2m_pipeline.services.standings import Standing, Standings
-from m2m_pipeline.storage import accounts, alerts, gauges
+from m2m_pipeline.storage import accounts, alerts, gauges, heartbeats
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.gauges import Counted, LeaseGauge, QueueGauge
 
@@ -56,7 +56,7 @@ class Monitoring:
             measured = (gauges.queue(tx), gauges.leases(tx), gauges.bulk_changes(tx))
             calls = gauges.carrier_calls(tx)
             devices = (gauges.open_devices(tx), gauges.ended_devices(tx))
-            quiet, opened = alerts.quiet_seconds(tx, HEARTBEAT), Counter(one.name for one in alerts.list_open(tx))
+            quiet, opened = heartbeats.quiet_seconds(tx, HEARTBEAT), Counter(one.name for one in alerts.list_open(tx))
         standings = [
             AccountGauge(tenant, one.name, one.writes_enabled, calls.get(one.id, 0), self._standings.of(one))
             for tenant, one in providers

@@ -54,6 +54,11 @@ class Timings(_Document):
     processing_seconds: float | None
     work_seconds: float
 
+    @property
+    def ended_at(self) -> datetime | None:
+        """The moment of its latest end; None where it has not ended."""
+        return self.settled_at or self.finished_at
+
 
 class ResultDocument(_Document):
     """The truth about a bulk change, as far as it is known now."""

@@ -1,4 +1,4 @@
-"""What holds now, as queries; the alerts that are open; and the signs of life."""
+"""What holds now, as queries; and the alerts that are open."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -152,24 +152,3 @@ def resolve(connection: Connection, name: AlertName, subject: str) -> None:
         ),
         {"name": name.value, "subject": subject},
     )
-
-
-def beat(connection: Connection, name: str) -> None:
-    """Leave a sign of life."""
-    connection.execute(
-        text(
-            """
-            INSERT INTO m2m.heartbeat (name) VALUES (:name)
-            ON CONFLICT (name) DO UPDATE SET at = clock_timestamp()
-            """
-        ),
-        {"name": name},
-    )
-
-
-def quiet_seconds(connection: Connection, name: str) -> float | None:
-    """Seconds since the last sign of life; None where there never was one."""
-    return connection.execute(
-        text("SELECT extract(epoch FROM clock_timestamp() - at)::float8 FROM m2m.heartbeat WHERE name = :name"),
-        {"name": name},
-    ).scalar()

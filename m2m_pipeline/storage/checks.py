@@ -177,7 +177,7 @@ def not_reconciled(connection: Connection, scope: Scope) -> Broken:
 
 
 def over_budget(connection: Connection, scope: Scope) -> Broken:
-    """Bulk changes and passes that called, over the whole time of their work, more often than their account allows.
+    """Bulk changes and passes that called, over the time of their work, more often than their account allowed then.
 
     Each lease under which somebody worked began with a call that needed no wait.
     """
@@ -186,17 +186,17 @@ def over_budget(connection: Connection, scope: Scope) -> Broken:
         scope,
         f"""
         SELECT u.kind || u.id, u.carrier_calls || ' calls in ' || round(u.seconds::numeric, 1) || ' s at '
-            || p.calls_per_second || ' calls/s'
+            || u.calls_per_second || ' calls/s'
         FROM (
-            SELECT 'bulk change ' AS kind, b.id, b.service_provider_id, b.carrier_calls, b.work_seconds AS seconds,
-                b.lease_token AS leases FROM m2m.bulk_change b
-            WHERE {_ENDED}
+            SELECT 'bulk change ' AS kind, b.id, b.carrier_calls, b.work_seconds AS seconds, b.lease_token AS leases,
+                b.calls_per_second
+            FROM m2m.bulk_change b WHERE {_ENDED}
             UNION ALL
-            SELECT 'pass ', id, service_provider_id, carrier_calls, extract(epoch FROM finished_at - started_at), 1
+            SELECT 'pass ', id, carrier_calls, extract(epoch FROM finished_at - started_at), 1, calls_per_second
             FROM m2m.reconciliation_pass WHERE :id IS NULL AND phase = 'DONE'
                 AND finished_at > clock_timestamp() - make_interval(days => CAST(:days AS int))
-        ) u JOIN m2m.service_provider p ON p.id = u.service_provider_id
-        WHERE u.carrier_calls > (u.seconds + u.leases) * greatest(p.calls_per_second, 1) ORDER BY 1 LIMIT {MOST}
+        ) u
+        WHERE u.carrier_calls > (u.seconds + u.leases) * greatest(u.calls_per_second, 1) ORDER BY 1 LIMIT {MOST}
         """,
     )
 

@@ -9,9 +9,15 @@ from m2m_pipeline.domain.status import ENDED_BULK_CHANGES, OPEN_DEVICES
 from m2m_pipeline.storage.device_changes import TO_COME
 from m2m_pipeline.storage.overlaps import HAS_TO_WAIT
 
-COUNT_WORK = """
+_KEEP_RATE = """
+    calls_per_second = greatest(calls_per_second,
+        (SELECT p.calls_per_second FROM m2m.service_provider p WHERE p.id = service_provider_id))
+"""
+"""Assignment: the highest rate that the account has allowed while somebody worked."""
+
+COUNT_WORK = f"""
     work_seconds = work_seconds + coalesce(extract(epoch FROM clock_timestamp() - work_counted_at), 0),
-    work_counted_at = clock_timestamp()
+    work_counted_at = clock_timestamp(), {_KEEP_RATE}
 """
 """Assignments, for whoever holds the lease: the time under it is work, and is added up as its carrier calls are."""
 
@@ -54,7 +60,7 @@ def claim(connection: Connection, bulk_change_id: int, owner: str, lease_seconds
                 lease_owner = :owner THEN 0 ELSE 1 END, lease_owner = :owner, lease_expires_at =
                 clock_timestamp() + make_interval(secs => :seconds), started_at = coalesce(started_at,
                 clock_timestamp()), work_counted_at = CASE WHEN status = 'PROCESSING' AND lease_owner = :owner
-                THEN work_counted_at ELSE clock_timestamp() END
+                THEN work_counted_at ELSE clock_timestamp() END, {_KEEP_RATE}
             WHERE id = :id AND (
                 (status = 'QUEUED' AND lease_owner IS DISTINCT FROM :owner AND NOT {HAS_TO_WAIT})
                 OR (status = 'PROCESSING' AND
@@ -81,7 +87,7 @@ def claim_unsettled(
             UPDATE m2m.bulk_change
             SET lease_token = lease_token + 1, lease_owner = :owner,
                 lease_expires_at = clock_timestamp() + make_interval(secs => :seconds),
-                work_counted_at = clock_timestamp()
+                work_counted_at = clock_timestamp(), {_KEEP_RATE}
             WHERE id = (SELECT b.id FROM m2m.bulk_change b WHERE b.service_provider_id = :provider AND b.id > :after
                 AND b.status = ANY(:ended) AND (b.lease_owner IS NULL OR b.lease_expires_at < clock_timestamp())
                 AND (b.lease_owner IS NOT NULL OR EXISTS (SELECT 1 FROM m2m.device_change c

@@ -22,13 +22,20 @@ def claim(connection: Connection, provider: ServiceProvider, owner: str, lease_s
         text(
             f"""
             UPDATE m2m.reconciliation_pass
-            SET lease_owner = :owner, lease_expires_at = clock_timestamp() + make_interval(secs => :seconds)
+            SET lease_owner = :owner, lease_expires_at = clock_timestamp() + make_interval(secs => :seconds),
+                calls_per_second = greatest(calls_per_second, :rate)
             WHERE service_provider_id = :provider AND phase = ANY(:open)
                 AND (lease_owner IS NULL OR lease_expires_at < clock_timestamp())
             RETURNING {_COLUMNS}
             """
         ),
-        {"provider": provider.id, "owner": owner, "seconds": lease_seconds, "open": sorted(OPEN_PASSES)},
+        {
+            "provider": provider.id,
+            "owner": owner,
+            "seconds": lease_seconds,
+            "rate": provider.calls_per_second,
+            "open": sorted(OPEN_PASSES),
+        },
     ).first()
     return _pass(row) if row else None
 
@@ -40,8 +47,9 @@ def start(
     row = connection.execute(
         text(
             f"""
-            INSERT INTO m2m.reconciliation_pass (tenant_id, service_provider_id, is_full, lease_owner, lease_expires_at)
-            VALUES (:tenant, :provider, :full, :owner, clock_timestamp() + make_interval(secs => :seconds))
+            INSERT INTO m2m.reconciliation_pass (tenant_id, service_provider_id, is_full, lease_owner, lease_expires_at,
+                calls_per_second)
+            VALUES (:tenant, :provider, :full, :owner, clock_timestamp() + make_interval(secs => :seconds), :rate)
             ON CONFLICT DO NOTHING RETURNING {_COLUMNS}
             """
         ),
@@ -51,6 +59,7 @@ def start(
             "full": full,
             "owner": owner,
             "seconds": lease_seconds,
+            "rate": provider.calls_per_second,
         },
     ).first()
     return _pass(row) if row else None

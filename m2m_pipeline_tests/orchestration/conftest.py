@@ -6,6 +6,7 @@ from contextlib import ExitStack
 import dagster as dg
 import pytest
 
+from m2m_pipeline.orchestration import sweeping
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline_tests.world import Options, World, simulator_process
@@ -65,3 +66,10 @@ def platform() -> Generator[Platform]:
     yield platform
     with dg.build_init_resource_context() as context:
         platform.teardown_after_execution(context)
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the runs had begun long ago."""
+    now = sweeping.time.time()
+    monkeypatch.setattr(sweeping.time, "time", lambda: now + 3600)

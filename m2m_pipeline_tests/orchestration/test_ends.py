@@ -1,18 +1,21 @@
 """A bulk change that ends more than once: retried, or settled later."""
 
+from functools import partial
+
 import dagster as dg
 import pytest
 
 from m2m_pipeline.orchestration.catalog import bulk_changes
 from m2m_pipeline.orchestration.checks import end_events
 from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.services.checks import Check
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.orchestration.ends import assert_told_in_full
 from m2m_pipeline_tests.orchestration.test_catalog import KEY, build, load_inventory, metadata, run_change, run_job
 from m2m_pipeline_tests.page.visitors import visitor
 from m2m_pipeline_tests.web.door import open_door
-from m2m_pipeline_tests.world import TENANT, THIRD, World
+from m2m_pipeline_tests.world import OWNER, PROVIDER, TENANT, THIRD, World
 
 # Dagster itself hands its beta parameter on where it attaches a job to its sensor.
 pytestmark = pytest.mark.filterwarnings(
@@ -67,6 +70,37 @@ def test_what_was_called_too_often_in_one_of_its_attempts_is_found(world: World)
 
     (verdict,) = world.services.checks.of_everything([Check.BUDGET_KEPT])
     assert [breach.row for breach in verdict.broken] == [f"bulk change {document.id}"]
+
+
+@pytest.mark.parametrize(
+    ("at_the_end", "later", "seconds", "holds"),
+    [(1000.0, 1.0, 1000.0, True), (1.0, 1.0, 1000.0, True), (1000.0, 1_000_000.0, 0.0, False)],
+    ids=["lowered afterwards", "lowered meanwhile", "raised afterwards"],
+)
+def test_calls_are_held_against_the_rate_under_which_they_were_made(
+    world: World, at_the_end: float, later: float, seconds: float, *, holds: bool
+) -> None:
+    """A million of them."""
+    allow = partial(world.services.accounts.configure, TENANT, PROVIDER, actor="test")
+    bulk_change_id = world.submit().bulk_change_id
+    for batch in world.prepare(bulk_change_id):
+        world.drive(batch)
+    allow(settings=ProviderSettings(calls_per_second=at_the_end))
+    world.services.execution.finalize(bulk_change_id, OWNER)
+    world.services.drifting.find(world.provider, full=True)
+    world.sql(
+        "UPDATE m2m.bulk_change SET carrier_calls = carrier_calls + 1000000, work_seconds = work_seconds + %s", seconds
+    )
+    world.sql(
+        "UPDATE m2m.reconciliation_pass SET carrier_calls = carrier_calls + 1000000, "
+        "started_at = started_at - make_interval(secs => %s)",
+        seconds,
+    )
+    allow(settings=ProviderSettings(calls_per_second=later))
+
+    (verdict,) = world.services.checks.of_everything([Check.BUDGET_KEPT])
+
+    assert [one.row for one in verdict.broken] == ([] if holds else [f"bulk change {bulk_change_id}", "pass 1"])
 
 
 def test_what_reconciliation_settles_is_told_in_full_again(world: World, instance: dg.DagsterInstance) -> None:

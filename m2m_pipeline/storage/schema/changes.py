@@ -1,6 +1,7 @@
 """Bulk changes and their devices."""
 
 from datetime import date, datetime
+from decimal import Decimal
 
 from sqlalchemy import (
     CheckConstraint,
@@ -36,6 +37,11 @@ class BulkChange(Base):
             postgresql_where=text("status = 'QUEUED'"),
         ),
         Index("ix_bulk_change_tenant", "tenant_id", "id"),
+        Index(
+            "ix_bulk_change_unshown",
+            "id",
+            postgresql_where=text("shown_end IS DISTINCT FROM coalesce(settled_at, finished_at)"),
+        ),
     )
     id: Mapped[int] = mapped_column(Identity(), primary_key=True)
     tenant_id: Mapped[int]
@@ -61,12 +67,14 @@ class BulkChange(Base):
     carrier_calls: Mapped[int] = mapped_column(server_default=text("0"))
     work_seconds: Mapped[float] = mapped_column(server_default=text("0"))
     work_counted_at: Mapped[datetime | None]
+    calls_per_second: Mapped[Decimal] = mapped_column(server_default=text("0"))  # at most, that it was allowed so far
     result: Mapped[dict[str, object] | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     queued_at: Mapped[datetime | None]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     settled_at: Mapped[datetime | None]
+    shown_end: Mapped[datetime | None]  # the moment of the end that the catalog shows
 
 
 class DeviceChange(Base):

@@ -1,6 +1,7 @@
 """Reconciliation: its passes, the carrier's list while a pass reads it, and the differences that were found."""
 
 from datetime import datetime
+from decimal import Decimal
 
 from sqlalchemy import CheckConstraint, ForeignKey, Identity, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -39,6 +40,7 @@ class ReconciliationPass(Base):
     checked: Mapped[int] = mapped_column(server_default=text("0"))
     unchecked: Mapped[int] = mapped_column(server_default=text("0"))
     carrier_calls: Mapped[int] = mapped_column(server_default=text("0"))
+    calls_per_second: Mapped[Decimal] = mapped_column(server_default=text("0"))  # at most, that it was allowed so far
     counts: Mapped[dict[str, object]] = mapped_column(server_default=text("'{}'"))
     lease_owner: Mapped[str | None]
     lease_expires_at: Mapped[datetime | None]
