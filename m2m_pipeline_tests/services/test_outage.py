@@ -125,11 +125,15 @@ def test_a_long_outage_stops_the_batches_that_are_to_come(make_world: MakeWorld)
 
 
 def test_an_account_that_is_over_its_limit_for_ever_is_given_up_after_the_patience(make_world: MakeWorld) -> None:
-    world = make_world(Options(devices=4, patience=0.5))
-    evidence = world.evidence(run_through(world, Rule(name="rate_limited", methods=PUT), batch_size=4))
+    """The patience is the run's: it does not last until each device has been turned away once."""
+    world = make_world(Options(devices=40, patience=0.5, in_flight=3))
+    rule = Rule(name="rate_limited", methods=PUT, retry_after_s=1)
+    evidence = world.evidence(run_through(world, rule, batch_size=40))
 
     assert evidence.bulk.status == BulkChangeStatus.FAILED
-    assert {(row.status, row.attempts) for row in evidence.rows} == {("REFUSED", 0)}
+    ends = {(row.status, row.reason, row.attempts) for row in evidence.rows}
+    assert ends == {("REFUSED", "CARRIER_RATE_LIMITED", 0)}
+    assert len(evidence.puts()) < len(evidence.rows)
     check_all(evidence)
 
 
