@@ -8,8 +8,8 @@ from math import ceil
 from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.change import DeviceWork
-from m2m_pipeline.domain.outcome import Refused, Scope, Unreachable
-from m2m_pipeline.services.execution.outcomes import after_reading, scheduled, unknown
+from m2m_pipeline.domain.outcome import LastAnswer, Refused, Scope, Unreachable
+from m2m_pipeline.services.execution.outcomes import after_reading, scheduled, unknown, with_old_plans
 from m2m_pipeline.services.execution.workbench import Workbench
 
 NARROW, WIDE = timedelta(seconds=2), timedelta(minutes=5)
@@ -61,7 +61,11 @@ async def confirm(bench: Workbench, mode: VerifyMode, applied: Sequence[DeviceWo
         if device.effective_date is not None:
             bench.take(scheduled(device))
     # A 202 is not even a claim: it is asked about in every mode.
-    claimed = [d for d in applied if d.effective_date is None and (mode is not VerifyMode.NONE or d.only_accepted)]
+    claimed = [
+        device
+        for device in applied
+        if device.effective_date is None and (mode is not VerifyMode.NONE or device.last_answer is LastAnswer.ACCEPTED)
+    ]
     if mode is VerifyMode.PAGES and len(claimed) >= PAGES_WORTH_IT:
         claimed = await _confirm_by_pages(bench, claimed, min(device.sent_at for device in claimed if device.sent_at))
     await read_back(bench, claimed)
@@ -113,6 +117,8 @@ async def _read_each(bench: Workbench, devices: Sequence[DeviceWork], *, settled
 
     async def read(device: DeviceWork) -> DeviceWork | None:
         reading = await bench.session.carrier.read_device(device.iccid)
+        if isinstance(reading, DeviceReading):
+            device = with_old_plans(device, reading)
         return device if _decide(bench, device, reading, settled=settled, over=over) else None
 
     return [device for device in await asyncio.gather(*map(read, devices)) if device]
