@@ -20,6 +20,7 @@ from m2m_pipeline_tests.world import NEW, OLD, OWNER, PROVIDER, TENANT, Options,
 pytestmark = pytest.mark.usefixtures("quick_reads")
 
 PUT = frozenset({"PUT"})
+GET = frozenset({"GET"})
 
 
 def run_through(world: World, rule: Rule, batch_size: int, *, read_ahead: bool = False) -> int:
@@ -58,6 +59,26 @@ def test_an_outage_in_a_change_of_single_devices_costs_nobody_the_change(
     evidence = world.evidence(run_through(world, rule, batch_size=1, read_ahead=True))
 
     assert set(evidence.statuses().values()) == {"PROCESSED"}
+    check_all(evidence)
+
+
+def test_an_outage_after_the_last_change_costs_no_device_its_confirmation(make_world: MakeWorld) -> None:
+    """It lasts longer than a read takes to find the breaker open and give up."""
+    world = make_world(Options(devices=30, patience=20.0, in_flight=3, probe=2.0))
+    evidence = world.evidence(run_through(world, Rule(name="html_502", methods=GET, lasts_s=2.0), batch_size=30))
+
+    assert {(row.status, row.attempts) for row in evidence.rows} == {("PROCESSED", 1)}
+    assert len(evidence.puts()) == len(evidence.rows)
+    check_all(evidence)
+
+
+def test_an_account_that_lets_nobody_in_while_claims_are_confirmed_is_not_asked_for_ever(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=8, in_flight=2))
+    evidence = world.evidence(run_through(world, Rule(name="key_revoked", methods=GET), batch_size=4))
+
+    assert (evidence.bulk.status, evidence.bulk.reason) == (BulkChangeStatus.PARTIAL, "CARRIER_SIGN_IN_REFUSED")
+    assert list(evidence.statuses().values()) == [*["UNCONFIRMED"] * 4, *["REFUSED"] * 4]
+    assert {len(evidence.reads(iccid)) for iccid in world.iccids[:4]} == {1}
     check_all(evidence)
 
 
