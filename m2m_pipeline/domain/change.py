@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from m2m_pipeline.domain.carrier import PlanChange
+from m2m_pipeline.domain.outcome import LastAnswer
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import BulkChangeStatus, DeviceStatus
 
@@ -68,8 +69,7 @@ class DeviceWork:
     effective_date: date | None
     attempts: int
     sent_at: datetime | None
-    only_accepted: bool = False  # the carrier answered 202: it will do it, it has not done it
-    turned_away: bool = False  # the last call met a closed gate (429, 503), which may have let it through all the same
+    last_answer: LastAnswer | None = None
 
     @property
     def change(self) -> PlanChange:
@@ -79,7 +79,10 @@ class DeviceWork:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A decided move of one device, to be committed: the new status and what is known about why."""
+    """A decided move of one device, to be committed: the new status and what is known about why.
+
+    The old plans are as far as they are known now: what was written before anything was sent stays as it is.
+    """
 
     device_change_id: int
     status: DeviceStatus
@@ -90,6 +93,9 @@ class Step:
     verified: bool = False
     attempts: int = 0
     entry: str | None = None  # the kind of audit entry that goes with it (AuditKind), None for none
+    last_answer: LastAnswer | None = None
+    old_rate_plan: str | None = None
+    old_communication_plan: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,5 +78,13 @@ class Unconfirmed:
     abandoned: bool = False
 
 
+class LastAnswer(StrEnum):
+    """What a device's last change call was answered, where it counts for what may follow."""
+
+    CLAIMED = "CLAIMED"  # done, the carrier says: to be confirmed, and never sent beside it
+    ACCEPTED = "ACCEPTED"  # 202: the carrier will do it, it has not done it
+    TURNED_AWAY = "TURNED_AWAY"  # by a closed gate (429, 503), which may have let it through all the same
+
+
 ChangeOutcome = Applied | Refused | Unreachable | Unconfirmed
 ReadFailure = Refused | Unreachable

@@ -8,7 +8,8 @@ from m2m_pipeline.domain.reasons import REASONS, ReasonCode
 
 _READY = (
     "c.bulk_change_id = :id AND (CAST(:batch AS bigint) IS NULL OR c.batch = :batch) AND (c.status = 'AMOP_FAILED' OR "
-    "(c.status = 'APPLIED' AND (c.verified_at IS NOT NULL OR (:unverified AND c.http_status <> 202))))"
+    "(c.status = 'APPLIED' AND (c.verified_at IS NOT NULL OR "
+    "(:unverified AND c.last_answer IS DISTINCT FROM 'ACCEPTED'))))"
 )
 
 

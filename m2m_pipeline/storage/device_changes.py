@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, Row, text
 
 from m2m_pipeline.domain.change import BulkChange, DeviceWork, MarkedRow, Step
+from m2m_pipeline.domain.outcome import LastAnswer
 from m2m_pipeline.domain.rows import MAX_RECORDED_VALUE
 from m2m_pipeline.domain.status import (
     SETTLED_DEVICES,
@@ -58,7 +59,7 @@ def insert_rows(
 _WORK = """
     SELECT c.id, c.iccid, c.status, c.old_rate_plan, c.old_communication_plan, c.rate_plan, c.communication_plan,
         CASE WHEN b.effective_date > CAST(clock_timestamp() AS date) THEN b.effective_date END AS effective_date,
-        c.attempts, c.sent_at, coalesce(c.http_status = 202, false) AS only_accepted
+        c.attempts, c.sent_at, c.last_answer
     FROM m2m.device_change c
     JOIN m2m.bulk_change b ON b.id = c.bulk_change_id
     WHERE c.bulk_change_id = :id
@@ -119,7 +120,7 @@ def _work(row: Row[tuple[object, ...]]) -> DeviceWork:
         row.effective_date,
         row.attempts,
         row.sent_at,
-        row.only_accepted,
+        LastAnswer(row.last_answer) if row.last_answer else None,
     )
 
 
@@ -153,13 +154,16 @@ def take_steps(connection: Connection, steps: Sequence[Step]) -> None:
                 """
                 UPDATE m2m.device_change c
                 SET status = :status, reason = s.reason, message = s.message, http_status = s.http_status,
-                    carrier_code = s.carrier_code, attempts = s.attempts, verified_at = CASE WHEN s.verified
+                    carrier_code = s.carrier_code, attempts = s.attempts, last_answer = s.last_answer,
+                    old_rate_plan = coalesce(c.old_rate_plan, s.old_rate_plan), old_communication_plan =
+                    coalesce(c.old_communication_plan, s.old_communication_plan), verified_at = CASE WHEN s.verified
                     THEN clock_timestamp() ELSE c.verified_at END, ended_at = CASE WHEN :status = ANY(:settled)
                     THEN clock_timestamp() END
                 FROM unnest(CAST(:id AS bigint[]), CAST(:reason AS text[]), CAST(:message AS text[]),
                     CAST(:http_status AS bigint[]), CAST(:carrier_code AS text[]), CAST(:verified AS boolean[]),
-                    CAST(:attempts AS bigint[])) AS s(id, reason, message, http_status, carrier_code, verified,
-                    attempts)
+                    CAST(:attempts AS bigint[]), CAST(:last_answer AS text[]), CAST(:old_rate_plan AS text[]),
+                    CAST(:old_communication_plan AS text[])) AS s(id, reason, message, http_status, carrier_code,
+                    verified, attempts, last_answer, old_rate_plan, old_communication_plan)
                 WHERE c.id = s.id AND (c.status = ANY(:sources) OR c.status = :status)
                 """
             ),
@@ -174,6 +178,9 @@ def take_steps(connection: Connection, steps: Sequence[Step]) -> None:
                 "carrier_code": [step.carrier_code for step in chosen],
                 "verified": [step.verified for step in chosen],
                 "attempts": [step.attempts for step in chosen],
+                "last_answer": [step.last_answer for step in chosen],
+                "old_rate_plan": [step.old_rate_plan for step in chosen],
+                "old_communication_plan": [step.old_communication_plan for step in chosen],
             },
         ).rowcount
         if moved != len(chosen):

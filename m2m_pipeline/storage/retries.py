@@ -22,7 +22,7 @@ def refuse_held(connection: Connection, bulk_change_id: int) -> int:
             f"""
             UPDATE m2m.device_change c
             SET reason = :reason, message = :title || ': bulk change ' || o.bulk_change_id || '.', retry = c.retry + 1,
-                http_status = NULL, carrier_code = NULL, ended_at = clock_timestamp()
+                http_status = NULL, carrier_code = NULL, last_answer = NULL, ended_at = clock_timestamp()
             FROM m2m.device_change o
             WHERE {_REFUSED} AND {_OTHERS}
             """
@@ -43,7 +43,7 @@ def take_back(connection: Connection, bulk_change_id: int) -> int:
             f"""
             UPDATE m2m.device_change c
             SET status = 'PENDING', retry = c.retry + 1, attempts = 0, batch = NULL, reason = NULL, message = NULL,
-                http_status = NULL, carrier_code = NULL, verified_at = NULL, ended_at = NULL
+                http_status = NULL, carrier_code = NULL, last_answer = NULL, verified_at = NULL, ended_at = NULL
             WHERE {_REFUSED} AND NOT EXISTS (SELECT 1 FROM m2m.device_change o WHERE {_OTHERS})
             """
         ),

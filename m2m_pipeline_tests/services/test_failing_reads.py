@@ -5,6 +5,7 @@ import pytest
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.invariants import check_all
 from m2m_pipeline_tests.services.conftest import MakeWorld
+from m2m_pipeline_tests.services.test_reconciliation import end_unknown
 from m2m_pipeline_tests.services.test_trouble import GET, PUT, run_with
 from m2m_pipeline_tests.world import NEW, OLD, Options, World
 
@@ -65,3 +66,17 @@ def test_a_list_page_that_fails_costs_reads_and_nothing_else(world: World) -> No
     assert set(evidence.statuses().values()) == {"PROCESSED"}
     assert all(evidence.reads(iccid) for iccid in world.iccids)
     check_all(evidence)
+
+
+@pytest.mark.parametrize(
+    ("scenario", "reason"), [("ok_not_applied", "ACCEPTED_NOT_APPLIED"), ("blank_iccid", "ATTEMPTS_EXHAUSTED")]
+)
+def test_a_claim_that_could_not_be_confirmed_stays_one(make_world: MakeWorld, scenario: str, reason: str) -> None:
+    """A 2xx that does not name the device was none."""
+    world = make_world(Options(patience=0.5))
+    bulk_change_id = end_unknown(world, Rule(name=scenario))
+
+    (document,) = world.services.reconciliation.settle(world.provider).bulk_changes
+
+    assert [(group.reason, group.count) for group in document.failures] == [(reason, 3)]
+    check_all(world.evidence(bulk_change_id))

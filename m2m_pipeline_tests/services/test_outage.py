@@ -20,6 +20,7 @@ from m2m_pipeline_tests.world import NEW, OLD, OWNER, PROVIDER, TENANT, Options,
 pytestmark = pytest.mark.usefixtures("quick_reads")
 
 PUT = frozenset({"PUT"})
+GET = frozenset({"GET"})
 
 
 def run_through(world: World, rule: Rule, batch_size: int, *, read_ahead: bool = False) -> int:
@@ -58,6 +59,26 @@ def test_an_outage_in_a_change_of_single_devices_costs_nobody_the_change(
     evidence = world.evidence(run_through(world, rule, batch_size=1, read_ahead=True))
 
     assert set(evidence.statuses().values()) == {"PROCESSED"}
+    check_all(evidence)
+
+
+def test_an_outage_after_the_last_change_costs_no_device_its_confirmation(make_world: MakeWorld) -> None:
+    """It lasts longer than a read takes to find the breaker open and give up."""
+    world = make_world(Options(devices=30, patience=20.0, in_flight=3, probe=2.0))
+    evidence = world.evidence(run_through(world, Rule(name="html_502", methods=GET, lasts_s=2.0), batch_size=30))
+
+    assert {(row.status, row.attempts) for row in evidence.rows} == {("PROCESSED", 1)}
+    assert len(evidence.puts()) == len(evidence.rows)
+    check_all(evidence)
+
+
+def test_an_account_that_lets_nobody_in_while_claims_are_confirmed_is_not_asked_for_ever(make_world: MakeWorld) -> None:
+    world = make_world(Options(devices=8, in_flight=2))
+    evidence = world.evidence(run_through(world, Rule(name="key_revoked", methods=GET), batch_size=4))
+
+    assert (evidence.bulk.status, evidence.bulk.reason) == (BulkChangeStatus.PARTIAL, "CARRIER_SIGN_IN_REFUSED")
+    assert list(evidence.statuses().values()) == [*["UNCONFIRMED"] * 4, *["REFUSED"] * 4]
+    assert {len(evidence.reads(iccid)) for iccid in world.iccids[:4]} == {1}
     check_all(evidence)
 
 
@@ -125,11 +146,15 @@ def test_a_long_outage_stops_the_batches_that_are_to_come(make_world: MakeWorld)
 
 
 def test_an_account_that_is_over_its_limit_for_ever_is_given_up_after_the_patience(make_world: MakeWorld) -> None:
-    world = make_world(Options(devices=4, patience=0.5))
-    evidence = world.evidence(run_through(world, Rule(name="rate_limited", methods=PUT), batch_size=4))
+    """The patience is the run's: it does not last until each device has been turned away once."""
+    world = make_world(Options(devices=40, patience=0.5, in_flight=3))
+    rule = Rule(name="rate_limited", methods=PUT, retry_after_s=1)
+    evidence = world.evidence(run_through(world, rule, batch_size=40))
 
     assert evidence.bulk.status == BulkChangeStatus.FAILED
-    assert {(row.status, row.attempts) for row in evidence.rows} == {("REFUSED", 0)}
+    ends = {(row.status, row.reason, row.attempts) for row in evidence.rows}
+    assert ends == {("REFUSED", "CARRIER_RATE_LIMITED", 0)}
+    assert len(evidence.puts()) < len(evidence.rows)
     check_all(evidence)
 
 

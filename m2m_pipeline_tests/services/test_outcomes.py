@@ -10,10 +10,18 @@ from hypothesis import strategies as st
 
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.change import DeviceWork
-from m2m_pipeline.domain.outcome import Answer, Applied, ChangeOutcome, Refused, Scope, Unconfirmed, Unreachable
+from m2m_pipeline.domain.outcome import (
+    Answer,
+    Applied,
+    ChangeOutcome,
+    LastAnswer,
+    Refused,
+    Scope,
+    Unconfirmed,
+    Unreachable,
+)
 from m2m_pipeline.domain.reasons import ReasonCode
-from m2m_pipeline.domain.status import DEVICE_TRANSITIONS, BulkChangeStatus, DeviceStatus
-from m2m_pipeline.services.execution.finish import final_status
+from m2m_pipeline.domain.status import DEVICE_TRANSITIONS, DeviceStatus
 from m2m_pipeline.services.execution.outcomes import (
     MAX_ATTEMPTS,
     after_call,
@@ -24,22 +32,31 @@ from m2m_pipeline.services.execution.outcomes import (
 )
 
 OLD, NEW, THIRD = "Old", "New", "Third"
+CLAIMED, ACCEPTED, TURNED_AWAY = LastAnswer
 SENDING, UNCONFIRMED, APPLIED = DeviceStatus.SENDING, DeviceStatus.UNCONFIRMED, DeviceStatus.APPLIED
 
 
-def work(status: DeviceStatus, *, attempts: int = 1, comm: str | None = None, accepted: bool = False) -> DeviceWork:
+def work(
+    status: DeviceStatus,
+    *,
+    attempts: int = 1,
+    comm: str | None = None,
+    answer: LastAnswer | None = None,
+    old: str | None = OLD,
+) -> DeviceWork:
+    """A device after its call; APPLIED is a claim, unless the carrier said less."""
     return DeviceWork(
         id=1,
         iccid="8" * 19,
         status=status,
-        old_rate_plan=OLD,
+        old_rate_plan=old,
         old_communication_plan="Comm Old",
         rate_plan=NEW,
         communication_plan=comm,
         effective_date=None,
         attempts=attempts,
         sent_at=None,
-        only_accepted=accepted,
+        last_answer=LastAnswer.CLAIMED if status is APPLIED and answer is None else answer,
     )
 
 
@@ -90,8 +107,17 @@ READINGS: Mapping[str, tuple[DeviceWork, DeviceReading, bool, str | None, str | 
     "claimed, old plan, early": (work(APPLIED), reading(OLD), False, None, None),
     "claimed, old plan": (work(APPLIED), reading(OLD), True, "REFUSED", "ACCEPTED_NOT_APPLIED"),
     "claimed, third plan": (work(APPLIED), reading(THIRD), True, "REFUSED", "PLAN_CONFLICT"),
-    "accepted, old plan": (work(APPLIED, accepted=True), reading(OLD), True, "UNCONFIRMED", "OUTCOME_UNKNOWN"),
-    "accepted, new plan": (work(APPLIED, accepted=True), reading(NEW), True, "APPLIED", None),
+    "accepted, old plan": (work(APPLIED, answer=ACCEPTED), reading(OLD), True, "UNCONFIRMED", "OUTCOME_UNKNOWN"),
+    "accepted, new plan": (work(APPLIED, answer=ACCEPTED), reading(NEW), True, "APPLIED", None),
+    "claimed, unread, old plan": (
+        work(UNCONFIRMED, answer=CLAIMED),
+        reading(OLD),
+        True,
+        "REFUSED",
+        "ACCEPTED_NOT_APPLIED",
+    ),
+    "old plan unknown, lost": (work(UNCONFIRMED, old=None), reading(OLD), True, "PENDING", None),
+    "old plan unknown, claimed": (work(APPLIED, old=None), reading(OLD), True, "REFUSED", "ACCEPTED_NOT_APPLIED"),
     "both plans, only one moved": (work(APPLIED, comm="Comm New"), reading(NEW), False, None, None),
     "both plans moved": (work(APPLIED, comm="Comm New"), reading(NEW, "Comm New"), False, "APPLIED", None),
     "both plans, one conflicts": (
@@ -139,7 +165,8 @@ DEVICES = st.builds(
     st.sampled_from([UNCONFIRMED, APPLIED]),
     attempts=st.integers(1, MAX_ATTEMPTS),
     comm=st.sampled_from([None, "Comm New"]),
-    accepted=st.booleans(),
+    answer=st.none() | st.sampled_from(LastAnswer),
+    old=st.sampled_from([OLD, None]),
 )
 SEEN = st.one_of(
     st.builds(reading, PLANS, st.sampled_from(["Comm Old", "Comm New", "Comm Third", None])),
@@ -174,6 +201,7 @@ def test_every_reading_leads_along_a_legal_transition(
         assert seen.rate_plan == NEW
     if step.status == "PENDING":
         assert step.attempts < MAX_ATTEMPTS
+        assert device.last_answer not in {CLAIMED, ACCEPTED}, "what the carrier took on is never sent beside it"
 
 
 @pytest.mark.parametrize("attempts", [1, MAX_ATTEMPTS])
@@ -181,7 +209,7 @@ def test_every_reading_leads_along_a_legal_transition(
 def test_a_call_that_a_closed_gate_or_an_outage_met_and_that_was_not_made_was_a_wait(
     attempts: int, turned_away: bool, away: bool
 ) -> None:
-    device = replace(work(UNCONFIRMED, attempts=attempts), turned_away=turned_away)
+    device = work(UNCONFIRMED, attempts=attempts, answer=TURNED_AWAY if turned_away else None)
 
     assert after_reading(device, reading(OLD), settled=False, away=away) is None
     step = after_reading(device, reading(OLD), settled=True, away=away)
@@ -214,38 +242,3 @@ def test_a_scheduled_change_names_its_day() -> None:
 def test_a_call_that_did_not_leave_costs_no_attempt() -> None:
     step = withdrawn(work(SENDING, attempts=2))
     assert (step.status, step.attempts, step.entry) == ("PENDING", 1, None)
-
-
-@pytest.mark.parametrize(
-    ("counts", "status"),
-    [
-        ({}, "PROCESSED"),
-        ({"PROCESSED": 3}, "PROCESSED"),
-        ({"SKIPPED": 3}, "PROCESSED"),
-        ({"PROCESSED": 1, "SKIPPED": 1}, "PROCESSED"),
-        ({"PROCESSED": 1, "REFUSED": 1}, "PARTIAL"),
-        ({"PROCESSED": 1, "UNCONFIRMED": 1}, "PARTIAL"),
-        ({"PROCESSED": 1, "AMOP_FAILED": 1}, "PARTIAL"),
-        ({"UNCONFIRMED": 1}, "PARTIAL"),
-        ({"AMOP_FAILED": 1}, "PARTIAL"),
-        ({"UNCONFIRMED": 1, "REFUSED": 5}, "PARTIAL"),
-        ({"REFUSED": 5}, "FAILED"),
-        ({"REFUSED": 5, "SKIPPED": 5}, "FAILED"),
-        ({"REFUSED": 5, "SKIPPED": 5, "PROCESSED": 0}, "FAILED"),
-    ],
-    ids=str,
-)
-def test_the_end_of_a_bulk_change_follows_from_its_devices(counts: dict[str, int], status: str) -> None:
-    assert final_status({DeviceStatus(name): count for name, count in counts.items()}) is BulkChangeStatus(status)
-
-
-@pytest.mark.parametrize("status", [DeviceStatus.APPLIED, DeviceStatus.UNCONFIRMED])
-def test_a_change_that_was_only_accepted_stays_known_as_such_while_its_outcome_is_unknown(status: DeviceStatus) -> None:
-    """Else it would be sent again beside the one that the carrier still means to make."""
-    accepted = replace(work(status), only_accepted=True)
-    unread = Refused(Answer(400, "19999999"), ReasonCode.CARRIER_REFUSED, Scope.DEVICE)
-
-    assert unknown(accepted, "no answer").http_status == 202
-    step = after_reading(accepted, unread, settled=True)
-    assert step is not None
-    assert (step.status, step.http_status) == (DeviceStatus.UNCONFIRMED, 202)

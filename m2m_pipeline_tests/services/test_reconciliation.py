@@ -16,12 +16,15 @@ from m2m_pipeline_tests.world import NEW, TENANT, THIRD, Options, World
 
 pytestmark = pytest.mark.usefixtures("quick_reads")
 
+MADE = Rule(name="applied_then_reset")
+NOT_MADE = Rule(name="applied_then_reset", applied=False)
 
-def end_unknown(world: World, chosen: Sequence[str] | None = None, *, applied: bool) -> int:
-    """A bulk change that ends while the carrier does not answer: whether it made the changes, nobody knows."""
+
+def end_unknown(world: World, trouble: Rule, chosen: Sequence[str] | None = None) -> int:
+    """A bulk change whose calls meet a trouble, and which ends while the carrier does not answer: nobody knows more."""
     bulk_change_id = world.submit(chosen, batch_size=10).bulk_change_id
     (batch,) = world.prepare(bulk_change_id)
-    world.trouble(Rule(name="applied_then_reset", methods=frozenset({"PUT"}), applied=applied))
+    world.trouble(trouble)
     world.trouble(Rule(name="outage", methods=frozenset({"GET"})))
     world.drive(batch)
     assert world.services.execution.finalize(bulk_change_id, "run-1").status == "PARTIAL"
@@ -31,7 +34,7 @@ def end_unknown(world: World, chosen: Sequence[str] | None = None, *, applied: b
 
 def test_a_change_that_was_made_is_confirmed_and_amop_follows(make_world: MakeWorld) -> None:
     world = make_world(Options(patience=0.5))
-    bulk_change_id = end_unknown(world, applied=True)
+    bulk_change_id = end_unknown(world, MADE)
 
     done = world.services.reconciliation.settle(world.provider)
 
@@ -44,7 +47,7 @@ def test_a_change_that_was_made_is_confirmed_and_amop_follows(make_world: MakeWo
 
 def test_a_change_that_was_not_made_is_told_and_not_sent(make_world: MakeWorld) -> None:
     world = make_world(Options(patience=0.5))
-    bulk_change_id = end_unknown(world, applied=False)
+    bulk_change_id = end_unknown(world, NOT_MADE)
     puts = world.puts()
 
     done = world.services.reconciliation.settle(world.provider)
@@ -58,7 +61,7 @@ def test_a_change_that_was_not_made_is_told_and_not_sent(make_world: MakeWorld) 
 def test_an_end_that_is_told_anew_stays_where_it_was_for_limits_statistics_and_speed(make_world: MakeWorld) -> None:
     """One of the devices is settled two days later, another is not: its outcome has been unknown for two days."""
     world = make_world(Options(patience=0.5, verify=VerifyMode.EACH))
-    bulk_change_id = end_unknown(world, applied=True)
+    bulk_change_id = end_unknown(world, MADE)
     world.sql(
         "UPDATE m2m.bulk_change SET started_at = started_at - interval '2 days', finished_at = finished_at - "
         "interval '2 days', queued_at = queued_at - interval '2 days'"
@@ -84,7 +87,7 @@ def test_an_end_that_is_told_anew_stays_where_it_was_for_limits_statistics_and_s
 
 def test_a_third_plan_is_left_to_a_person(make_world: MakeWorld) -> None:
     world = make_world(Options(patience=0.5))
-    end_unknown(world, applied=False)
+    end_unknown(world, NOT_MADE)
     for iccid in world.iccids:
         world.control.drift(iccid, Drift(rate_plan=THIRD))
 
@@ -95,7 +98,7 @@ def test_a_third_plan_is_left_to_a_person(make_world: MakeWorld) -> None:
 
 def test_while_the_carrier_is_away_nothing_is_settled_and_nothing_is_guessed(make_world: MakeWorld) -> None:
     world = make_world(Options(patience=0.5))
-    end_unknown(world, applied=True)
+    end_unknown(world, MADE)
     world.trouble(Rule(name="outage"))
 
     done = world.services.reconciliation.settle(world.provider)
@@ -106,7 +109,7 @@ def test_while_the_carrier_is_away_nothing_is_settled_and_nothing_is_guessed(mak
 def test_what_ends_unknown_meanwhile_takes_nothing_from_what_was_settled(make_world: MakeWorld) -> None:
     world = make_world(Options(devices=4, patience=0.5))
     meanwhile = world.submit(world.iccids[:3]).bulk_change_id
-    end_unknown(world, world.iccids[3:], applied=True)
+    end_unknown(world, MADE, world.iccids[3:])
     world.sql(
         "CREATE FUNCTION public.meanwhile() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
         f"UPDATE m2m.bulk_change SET status = 'PARTIAL', finished_at = now() WHERE id = {meanwhile}; "
@@ -121,7 +124,7 @@ def test_what_ends_unknown_meanwhile_takes_nothing_from_what_was_settled(make_wo
 
 def test_a_second_pass_has_nothing_to_do(make_world: MakeWorld) -> None:
     world = make_world(Options(patience=0.5))
-    end_unknown(world, applied=True)
+    end_unknown(world, MADE)
     world.services.reconciliation.settle(world.provider)
     calls = len(world.control.calls())
 
@@ -133,7 +136,7 @@ def test_a_second_pass_has_nothing_to_do(make_world: MakeWorld) -> None:
 
 def test_a_bulk_change_that_somebody_else_is_settling_is_passed_over(make_world: MakeWorld) -> None:
     world = make_world(Options(patience=0.5))
-    end_unknown(world, applied=True)
+    end_unknown(world, MADE)
     world.sql("UPDATE m2m.bulk_change SET lease_owner = 'other', lease_expires_at = now() + interval '1 minute'")
 
     done = world.services.reconciliation.settle(world.provider)
@@ -222,7 +225,7 @@ def test_after_its_day_a_scheduled_change_that_does_not_show_was_not_made(world:
 
 def test_what_was_applied_before_amop_was_told_is_told(world: World) -> None:
     """However a device of an ended change came to be APPLIED: AMOP follows, the audit says so, the end is told anew."""
-    bulk_change_id = end_unknown(world, applied=True)
+    bulk_change_id = end_unknown(world, MADE)
     world.sql("UPDATE m2m.device_change SET status = 'APPLIED', verified_at = now(), reason = NULL")
 
     (document,) = world.services.reconciliation.settle(world.provider).bulk_changes

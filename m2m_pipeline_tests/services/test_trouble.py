@@ -204,10 +204,20 @@ def test_a_stale_inventory_does_not_turn_a_change_under_way_into_a_conflict(make
 
 
 def test_a_device_whose_old_plan_nobody_knows_is_changed_all_the_same(world: World) -> None:
+    world.sql("DELETE FROM m2m.device")
     world.import_devices(world.iccids, None)
-    evidence = run_with(world, Rule(name="applied_then_reset", iccids=frozenset({world.iccids[0]})))
+    made, not_seen, not_made, _ = world.iccids
+    evidence = run_with(
+        world,
+        Rule(name="applied_then_reset", iccids=frozenset({made})),
+        Rule(name="reset_before", iccids=frozenset({not_seen}), methods=PUT, calls=1),
+        Rule(name="ok_not_applied", iccids=frozenset({not_made})),
+    )
 
-    assert set(evidence.statuses().values()) == {"PROCESSED"}
+    assert set(evidence.statuses().values()) == {"PROCESSED", "REFUSED"}
+    assert evidence.row(not_made).reason == "ACCEPTED_NOT_APPLIED"
+    # What it was before is known where a reading has shown it.
+    assert [row.old_rate_plan for row in evidence.rows] == [None, OLD, OLD, None]
     check_all(evidence)
 
 

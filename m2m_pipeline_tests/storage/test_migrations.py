@@ -34,6 +34,16 @@ def tables(engine: Engine, schema: str = SCHEMA) -> set[str]:
     return set(inspect(engine).get_table_names(schema=schema))
 
 
+def insert_provider(connection: Connection) -> None:
+    connection.execute(text("INSERT INTO m2m.tenant (name) VALUES ('acme')"))
+    connection.execute(
+        text(
+            "INSERT INTO m2m.service_provider (tenant_id, name, integration_type, base_url) "
+            "SELECT id, 'att', 'POD19', 'https://carrier.example.com' FROM m2m.tenant"
+        )
+    )
+
+
 def test_the_migrations_make_exactly_the_models(empty_database_url: str) -> None:
     upgrade(empty_database_url)
     command.check(configuration(empty_database_url))  # raises where autogenerate would write something
@@ -110,13 +120,6 @@ def test_a_neighbours_tables_stay_as_they_are(empty_database_url: str, engine: E
 
 def ended_change(connection: Connection, attempt: int = 1) -> None:
     """A bulk change as the oldest schema has it, ten hours old; its last attempt took an hour, an hour ago."""
-    connection.execute(text("INSERT INTO m2m.tenant (name) VALUES ('acme') ON CONFLICT DO NOTHING"))
-    connection.execute(
-        text(
-            "INSERT INTO m2m.service_provider (tenant_id, name, integration_type, base_url) "
-            "SELECT id, 'att', 'POD19', 'https://carrier.example.com' FROM m2m.tenant ON CONFLICT DO NOTHING"
-        )
-    )
     connection.execute(
         text(
             "INSERT INTO m2m.bulk_change (tenant_id, service_provider_id, status, rate_plan, batch_size, "
@@ -129,11 +132,51 @@ def ended_change(connection: Connection, attempt: int = 1) -> None:
     )
 
 
+def test_what_was_answered_before_is_known_where_it_stands_in_the_row(empty_database_url: str, engine: Engine) -> None:
+    upgrade(empty_database_url, "0016")
+    answered = [
+        (200, "APPLIED", None, "CLAIMED"),
+        (202, "APPLIED", None, "ACCEPTED"),
+        (202, "UNCONFIRMED", "OUTCOME_UNKNOWN", "ACCEPTED"),
+        (None, "UNCONFIRMED", "SCHEDULED", "CLAIMED"),
+        (200, "UNCONFIRMED", "OUTCOME_UNKNOWN", None),  # a claim, or a success that did not name the device
+        (503, "UNCONFIRMED", "OUTCOME_UNKNOWN", "TURNED_AWAY"),
+        (503, "REFUSED", "ATTEMPTS_EXHAUSTED", None),
+    ]
+    with engine.begin() as connection:
+        insert_provider(connection)
+        connection.execute(
+            text(
+                "INSERT INTO m2m.bulk_change (tenant_id, service_provider_id, status, rate_plan, batch_size, "
+                "requested_by, request, request_digest) "
+                "SELECT tenant_id, id, 'PROCESSING', 'New', 1, 'tester', '{}', '' FROM m2m.service_provider"
+            )
+        )
+        connection.execute(
+            text(
+                "INSERT INTO m2m.device_change (tenant_id, service_provider_id, bulk_change_id, rate_plan, row_number, "
+                "iccid, status, reason, http_status) "
+                "SELECT tenant_id, service_provider_id, id, 'New', :row, CAST(:row AS text), :status, :reason, "
+                ":http_status FROM m2m.bulk_change"
+            ),
+            [
+                {"row": row, "status": status, "reason": reason, "http_status": http_status}
+                for row, (http_status, status, reason, _) in enumerate(answered)
+            ],
+        )
+    upgrade(empty_database_url)
+
+    with engine.begin() as connection:
+        kept = connection.execute(text("SELECT last_answer FROM m2m.device_change ORDER BY row_number")).scalars()
+        assert list(kept) == [answer for *_, answer in answered]
+
+
 def test_changes_of_before_have_had_time_for_all_their_calls(empty_database_url: str, engine: Engine) -> None:
     """Of one that was tried again, only the last attempt's start is known."""
     upgrade(empty_database_url, "0012")
     hours = {1: 1.0, 2: 9.0}  # by attempt
     with engine.begin() as connection:
+        insert_provider(connection)
         for attempt in hours:
             ended_change(connection, attempt)
     upgrade(empty_database_url)
@@ -146,6 +189,7 @@ def test_changes_of_before_have_had_time_for_all_their_calls(empty_database_url:
 def test_the_catalog_is_not_told_of_what_ended_before_it_was_noted(empty_database_url: str, engine: Engine) -> None:
     upgrade(empty_database_url, "0016")
     with engine.begin() as connection:
+        insert_provider(connection)
         ended_change(connection)
     upgrade(empty_database_url)
 

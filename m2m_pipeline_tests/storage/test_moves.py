@@ -5,9 +5,10 @@ from sqlalchemy import text
 
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.domain.change import Step
+from m2m_pipeline.domain.outcome import LastAnswer
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DEVICE_TRANSITIONS, SETTLED_DEVICES, DeviceStatus
-from m2m_pipeline.storage import amop, audit, details, device_changes, tallies
+from m2m_pipeline.storage import amop, audit, details, device_changes, retries, tallies
 from m2m_pipeline.storage.device_changes import IllegalMoveError
 from m2m_pipeline_tests.storage.conftest import Stock
 
@@ -65,6 +66,39 @@ def test_a_step_is_taken_along_a_transition_or_not_at_all(stock: Stock, source: 
             with pytest.raises(IllegalMoveError):
                 take(stock, step)
             assert stock.statuses(bulk_change_id) == [source.value]
+
+
+@pytest.mark.parametrize("answer", [None, *LastAnswer])
+def test_what_a_change_was_answered_outlasts_its_attempt(stock: Stock, answer: LastAnswer | None) -> None:
+    """For the next attempt, for reconciliation, and not for a call that is made anew."""
+    bulk_change_id = stock.record(1)
+    (id_,) = stock.ids(bulk_change_id)
+    with stock.database.begin() as tx:
+        details.assign_batches(tx, bulk_change_id, 1)
+        device_changes.mark_sending(tx, [id_])
+    take(stock, Step(id_, DeviceStatus.APPLIED, last_answer=answer))
+    with stock.database.begin() as tx:
+        (claimed,) = device_changes.load_work(tx, bulk_change_id, 1)
+        details.leave_unknown(tx, bulk_change_id, "why")
+        (resumed,) = device_changes.load_work(tx, bulk_change_id, 1)
+        (settled,) = device_changes.load_unknown(tx, bulk_change_id)
+    assert (claimed.last_answer, resumed.last_answer, settled.last_answer) == (answer,) * 3
+
+    take(stock, Step(id_, DeviceStatus.REFUSED, ReasonCode.ATTEMPTS_EXHAUSTED, last_answer=answer))
+    with stock.database.begin() as tx:
+        assert retries.take_back(tx, bulk_change_id) == 1
+    assert stock.column("last_answer", bulk_change_id) == [None]
+
+
+def test_an_old_plan_that_nobody_knew_is_kept_as_it_showed_first(stock: Stock) -> None:
+    bulk_change_id = stock.record(2)
+    known, unknown = stock.ids(bulk_change_id)
+    with stock.database.begin() as tx:
+        tx.execute(text("UPDATE m2m.device_change SET old_rate_plan = 'Old' WHERE id = :id"), {"id": known})
+        device_changes.mark_sending(tx, [known, unknown])
+    for plan in ("Shown", "Later"):
+        take(stock, *(Step(id_, DeviceStatus.UNCONFIRMED, old_rate_plan=plan) for id_ in (known, unknown)))
+    assert stock.column("old_rate_plan", bulk_change_id) == ["Old", "Shown"]
 
 
 def test_a_settled_device_has_a_time_of_its_end_and_an_open_one_has_none(stock: Stock) -> None:

@@ -8,7 +8,7 @@ from m2m_pipeline.bootstrap import build
 from m2m_pipeline.domain.status import BulkChangeStatus
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline_tests.services.conftest import MakeWorld
-from m2m_pipeline_tests.services.test_reconciliation import end_unknown
+from m2m_pipeline_tests.services.test_reconciliation import MADE, end_unknown
 from m2m_pipeline_tests.web.door import open_door
 from m2m_pipeline_tests.world import OLD, THIRD, Options, World
 from m2m_pipeline_tests.writer import writer_role
@@ -33,7 +33,7 @@ def test_the_role_that_owns_nothing_is_enough_for_the_services(make_world: MakeW
 def _a_life(world: World) -> None:
     """A change that is settled after its end, one that ends well, drift, the door, and all upkeep."""
     services = world.services
-    end_unknown(world, applied=True)
+    end_unknown(world, MADE)
     assert world.settle() == 0
     document, _ = world.submit_and_run(rate_plan=THIRD)
     assert document.status is BulkChangeStatus.PROCESSED

@@ -4,7 +4,7 @@ import asyncio
 
 from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.domain.change import DeviceWork
-from m2m_pipeline.domain.outcome import Unreachable
+from m2m_pipeline.domain.outcome import Refused, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution.outcomes import unknown
@@ -26,7 +26,7 @@ async def change_devices(bench: Workbench, verify: VerifyMode) -> None:
         await _resume(bench)
         await _send_and_read_back(bench)
         bench.all_sent.set()
-        await confirm(bench, verify, bench.in_status(DeviceStatus.APPLIED))
+        await _confirm(bench, verify)
 
 
 async def _send_and_read_back(bench: Workbench) -> None:
@@ -41,7 +41,7 @@ async def _send_and_read_back(bench: Workbench) -> None:
         await read_back(bench, unknown_before)
         fruitless = fruitless + 1 if _readable(bench) == unknown_before else 0
         if fruitless:
-            await _await_carrier(bench)
+            await _carrier_is_there(bench)
 
 
 def _readable(bench: Workbench) -> list[DeviceWork]:
@@ -49,16 +49,35 @@ def _readable(bench: Workbench) -> list[DeviceWork]:
     return [device for device in bench.in_status(DeviceStatus.UNCONFIRMED) if device.effective_date is None]
 
 
-async def _await_carrier(bench: Workbench) -> None:
-    """Wait for a carrier that is out of reach; beyond the run's patience the bulk change is stopped."""
+async def _confirm(bench: Workbench, verify: VerifyMode) -> None:
+    """Confirm the carrier's claims. They stay claims while it is away; in the end they are left to reconciliation."""
+    unread = await confirm(bench, verify, bench.in_status(DeviceStatus.APPLIED))
+    fruitless = 0
+    while unread and fruitless < FRUITLESS_ROUNDS and await _carrier_is_there(bench):
+        before, unread = unread, await confirm(bench, verify, unread)
+        fruitless = fruitless + 1 if len(unread) == len(before) else 0
+    for device in unread:
+        bench.take(unknown(device, "The carrier could not be asked whether it has made the change."))
+
+
+async def _carrier_is_there(bench: Workbench) -> bool:
+    """Wait for a carrier that is out of reach; whether the bulk change goes on.
+
+    It is stopped where the carrier stays away beyond the run's patience, or does not let us in any more.
+    """
     loop = asyncio.get_running_loop()
-    patience = bench.session.patience.outage
+    session, patience = bench.session, bench.session.patience.outage
     give_up_at = loop.time() + patience
-    while isinstance(await bench.session.carrier.check_access(), Unreachable):
+    while not session.stopped:
+        access = await session.carrier.check_access()
+        if isinstance(access, Refused):
+            await session.stop(access)
+        if not isinstance(access, Unreachable):
+            break
         if loop.time() >= give_up_at:
             message = f"The carrier was out of reach for more than {patience:.0f} s."
-            await bench.session.give_up(ReasonCode.CARRIER_UNREACHABLE, message)
-            return
+            await session.give_up(ReasonCode.CARRIER_UNREACHABLE, message)
+    return not session.stopped
 
 
 async def _resume(bench: Workbench) -> None:

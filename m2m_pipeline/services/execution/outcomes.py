@@ -1,12 +1,20 @@
 """From what the carrier said of a device to the device's next state: pure decisions, nothing is called or stored."""
 
-from http import HTTPStatus
+from dataclasses import replace
 from typing import assert_never
 
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.change import DeviceWork, Step
-from m2m_pipeline.domain.outcome import Applied, ChangeOutcome, Refused, Unconfirmed, Unreachable
+from m2m_pipeline.domain.outcome import (
+    GATE_CLOSED,
+    Applied,
+    ChangeOutcome,
+    LastAnswer,
+    Refused,
+    Unconfirmed,
+    Unreachable,
+)
 from m2m_pipeline.domain.reasons import REASONS, ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
 
@@ -16,7 +24,7 @@ MAX_ATTEMPTS = 3
 
 def after_call(device: DeviceWork, outcome: ChangeOutcome) -> Step:
     """The state that the answer to a change call leads to. `device.attempts` counts the call."""
-    step = _Stepper(device, AuditKind.CARRIER_CALL, outcome)
+    step = _Stepper(replace(device, last_answer=_last_answer(outcome)), AuditKind.CARRIER_CALL, outcome)
     match outcome:
         case Applied():
             return step.to(DeviceStatus.APPLIED)
@@ -30,6 +38,16 @@ def after_call(device: DeviceWork, outcome: ChangeOutcome) -> Step:
             return step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, outcome.answer.message)
         case _:
             assert_never(outcome)
+
+
+def _last_answer(outcome: ChangeOutcome) -> LastAnswer | None:
+    match outcome:
+        case Applied(pending=pending):
+            return LastAnswer.ACCEPTED if pending else LastAnswer.CLAIMED
+        case Unconfirmed(answer) if answer.http_status in GATE_CLOSED:
+            return LastAnswer.TURNED_AWAY
+        case _:
+            return None
 
 
 def _not_received(device: DeviceWork, outcome: Unreachable, step: "_Stepper") -> Step:
@@ -71,18 +89,18 @@ def after_reading(
     if not _shows_old_plan(device, reading):
         plans = f'rate plan "{reading.rate_plan}", communication plan "{reading.communication_plan}"'
         return step.to(DeviceStatus.REFUSED, ReasonCode.PLAN_CONFLICT, f"The carrier shows {plans}.")
-    return _not_applied(device, reading, step, over=over, waited=away or device.turned_away)
+    return _not_applied(device, reading, step, over=over, away=away)
 
 
-def _not_applied(device: DeviceWork, reading: DeviceReading, step: "_Stepper", *, over: bool, waited: bool) -> Step:
+def _not_applied(device: DeviceWork, reading: DeviceReading, step: "_Stepper", *, over: bool, away: bool) -> Step:
     """What follows when the carrier has had its time and the device is still on its old plan."""
-    if device.only_accepted and not over:
+    if device.last_answer is LastAnswer.ACCEPTED and not over:
         message = "The carrier accepted the change (202) and has not made it yet."
         return step.to(DeviceStatus.UNCONFIRMED, ReasonCode.OUTCOME_UNKNOWN, message)
-    if device.status is DeviceStatus.APPLIED or device.only_accepted:
+    if device.status is DeviceStatus.APPLIED or device.last_answer in {LastAnswer.CLAIMED, LastAnswer.ACCEPTED}:
         message = f'The carrier accepted the change but still shows the rate plan "{reading.rate_plan}".'
         return step.to(DeviceStatus.REFUSED, ReasonCode.ACCEPTED_NOT_APPLIED, message)
-    if waited and not over:
+    if (away or device.last_answer is LastAnswer.TURNED_AWAY) and not over:
         return step.to(DeviceStatus.PENDING, attempts=device.attempts - 1)
     if device.attempts >= MAX_ATTEMPTS or over:
         message = f'After {device.attempts} attempts the carrier still shows the rate plan "{reading.rate_plan}".'
@@ -102,13 +120,26 @@ def scheduled(device: DeviceWork) -> Step:
     return _Stepper(device, None, None).to(DeviceStatus.UNCONFIRMED, ReasonCode.SCHEDULED, message)
 
 
+def with_old_plans(device: DeviceWork, reading: DeviceReading | Refused) -> DeviceWork:
+    """The device with the old plans that nobody knew, as a reading tells them that does not show the new ones."""
+    if isinstance(reading, Refused):
+        return device
+    rate_plan, communication_plan = device.old_rate_plan, device.old_communication_plan
+    if rate_plan is None and reading.rate_plan != device.rate_plan:
+        rate_plan = reading.rate_plan
+    if communication_plan is None and reading.communication_plan != device.communication_plan:
+        communication_plan = reading.communication_plan
+    return replace(device, old_rate_plan=rate_plan, old_communication_plan=communication_plan)
+
+
 def _shows_old_plan(device: DeviceWork, reading: DeviceReading) -> bool:
     """Whether neither plan has moved, or only one of the two that were asked for: it may be under way."""
-    rate_plan_known = reading.rate_plan in {device.old_rate_plan, device.rate_plan}
-    communication_plan_known = device.communication_plan is None or reading.communication_plan in {
-        device.old_communication_plan,
-        device.communication_plan,
-    }
+    rate_plan_known = device.old_rate_plan is None or reading.rate_plan in {device.old_rate_plan, device.rate_plan}
+    communication_plan_known = (
+        device.communication_plan is None
+        or device.old_communication_plan is None
+        or reading.communication_plan in {device.old_communication_plan, device.communication_plan}
+    )
     return rate_plan_known and communication_plan_known
 
 
@@ -129,17 +160,17 @@ class _Stepper:
         verified: bool = False,
         attempts: int | None = None,
     ) -> Step:
-        http_status = self._answer.http_status if self._answer else None
-        if status is DeviceStatus.UNCONFIRMED and self._device.only_accepted:
-            http_status = HTTPStatus.ACCEPTED  # the carrier still means to do it: not to be sent beside it
         return Step(
             self._device.id,
             status,
             reason,
             message or (self._answer.message if self._answer else None) or None,
-            http_status,
+            self._answer.http_status if self._answer else None,
             self._answer.carrier_code if self._answer else None,
             verified,
             self._device.attempts if attempts is None else attempts,
             self._entry,
+            None if status is DeviceStatus.PENDING else self._device.last_answer,
+            self._device.old_rate_plan,
+            self._device.old_communication_plan,
         )

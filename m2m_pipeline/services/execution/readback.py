@@ -8,8 +8,8 @@ from math import ceil
 from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.change import DeviceWork
-from m2m_pipeline.domain.outcome import Refused, Scope, Unreachable
-from m2m_pipeline.services.execution.outcomes import after_reading, scheduled, unknown
+from m2m_pipeline.domain.outcome import LastAnswer, Refused, Scope, Unreachable
+from m2m_pipeline.services.execution.outcomes import after_reading, scheduled, with_old_plans
 from m2m_pipeline.services.execution.workbench import Workbench
 
 NARROW, WIDE = timedelta(seconds=2), timedelta(minutes=5)
@@ -23,17 +23,21 @@ WIDER_WORTH_IT = 0.1
 """A clock that lags hides the first changes of a batch, if not all. Few that are missing have another cause."""
 
 
-async def read_back(bench: Workbench, devices: Sequence[DeviceWork], *, over: bool = False) -> None:
+async def read_back(bench: Workbench, devices: Sequence[DeviceWork], *, over: bool = False) -> Sequence[DeviceWork]:
     """Settle `devices` by reading each: now, and where the old plan still shows, once more after the settle time.
+
+    Those of which the carrier could not be asked stay as they are, and are returned.
 
     `over`: their bulk change has ended; nothing is sent any more.
     """
-    slow = await _read_each(bench, devices, settled=False, over=over)
+    slow, unread = await _read_each(bench, devices, settled=False, over=over)
     if slow:
         await bench.commit()
         await asyncio.sleep(bench.session.patience.settle)
-        await _read_each(bench, slow, settled=True, over=over)
+        _, unread_still = await _read_each(bench, slow, settled=True, over=over)
+        unread = [*unread, *unread_still]
     await bench.commit()
+    return unread
 
 
 async def settle(bench: Workbench, mode: VerifyMode, devices: Sequence[DeviceWork]) -> None:
@@ -55,16 +59,20 @@ async def peek(bench: Workbench, mode: VerifyMode, devices: Sequence[DeviceWork]
     await bench.commit()
 
 
-async def confirm(bench: Workbench, mode: VerifyMode, applied: Sequence[DeviceWork]) -> None:
-    """Turn the carrier's claims into knowledge, in the provider's way."""
+async def confirm(bench: Workbench, mode: VerifyMode, applied: Sequence[DeviceWork]) -> Sequence[DeviceWork]:
+    """Turn the carrier's claims into knowledge, in the provider's way; those that it could not be asked about."""
     for device in applied:
         if device.effective_date is not None:
             bench.take(scheduled(device))
     # A 202 is not even a claim: it is asked about in every mode.
-    claimed = [d for d in applied if d.effective_date is None and (mode is not VerifyMode.NONE or d.only_accepted)]
+    claimed = [
+        device
+        for device in applied
+        if device.effective_date is None and (mode is not VerifyMode.NONE or device.last_answer is LastAnswer.ACCEPTED)
+    ]
     if mode is VerifyMode.PAGES and len(claimed) >= PAGES_WORTH_IT:
         claimed = await _confirm_by_pages(bench, claimed, min(device.sent_at for device in claimed if device.sent_at))
-    await read_back(bench, claimed)
+    return await read_back(bench, claimed)
 
 
 async def _confirm_by_pages(bench: Workbench, claimed: Sequence[DeviceWork], first_call: datetime) -> list[DeviceWork]:
@@ -108,30 +116,32 @@ async def _confirm_since(bench: Workbench, since: datetime, left: dict[str, Devi
         fruitless = 0 if len(left) < before else fruitless + len(pages)
 
 
-async def _read_each(bench: Workbench, devices: Sequence[DeviceWork], *, settled: bool, over: bool) -> list[DeviceWork]:
-    """Read each device; those that may still be settling."""
+async def _read_each(
+    bench: Workbench, devices: Sequence[DeviceWork], *, settled: bool, over: bool
+) -> tuple[Sequence[DeviceWork], Sequence[DeviceWork]]:
+    """Read each device; those that may still be settling, and those of which the carrier could not be asked."""
+    slow: list[DeviceWork] = []
+    unread: list[DeviceWork] = []
 
-    async def read(device: DeviceWork) -> DeviceWork | None:
+    async def read(device: DeviceWork) -> None:
         reading = await bench.session.carrier.read_device(device.iccid)
-        return device if _decide(bench, device, reading, settled=settled, over=over) else None
+        if isinstance(reading, Unreachable) or (isinstance(reading, Refused) and reading.scope is not Scope.DEVICE):
+            unread.append(device)
+            return
+        seen = with_old_plans(device, reading)
+        if not _decide(bench, seen, reading, settled=settled, over=over):
+            slow.append(seen)
 
-    return [device for device in await asyncio.gather(*map(read, devices)) if device]
+    await asyncio.gather(*map(read, devices))
+    return slow, unread
 
 
 def _decide(
-    bench: Workbench,
-    device: DeviceWork,
-    reading: DeviceReading | Refused | Unreachable,
-    *,
-    settled: bool,
-    over: bool = False,
+    bench: Workbench, device: DeviceWork, reading: DeviceReading | Refused, *, settled: bool, over: bool = False
 ) -> bool:
-    """Take the move that a reading leads to; True where the device must be read again."""
-    if isinstance(reading, Unreachable) or (isinstance(reading, Refused) and reading.scope is not Scope.DEVICE):
-        bench.take(unknown(device, reading.answer.message or "The carrier could not be asked."))
-        return False
+    """Take the move that a reading leads to; False where the device must be read again."""
     away = device.sent_at is not None and bench.session.carrier.pacer.was_away_since(device.sent_at)
     step = after_reading(device, reading, settled=settled, over=over, away=away)
     if step is not None:
         bench.take(step)
-    return step is None
+    return step is not None

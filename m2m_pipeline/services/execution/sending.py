@@ -26,7 +26,6 @@ async def send_pending(bench: Workbench) -> None:
     while not bench.session.stopped and (pending := bench.in_status(DeviceStatus.PENDING)):
         await sender.send_round(pending)
         await bench.commit()
-        await sender.give_up_if_in_vain()
 
 
 class _Sender:
@@ -52,7 +51,7 @@ class _Sender:
         finally:
             self._bench.at_rest.set()
         if left and not self._session.stopped:
-            self._tried_in_vain()
+            await self._tried_in_vain()
             await self._ask_whether_it_is_back()
 
     async def _permits(self, calls: int) -> Sequence[Permit]:
@@ -68,16 +67,14 @@ class _Sender:
             self._session.in_vain_since = None
         return outlasts
 
-    async def give_up_if_in_vain(self) -> None:
-        """Stop the bulk change where no change got through for longer than the run's patience."""
-        since, patience = self._session.in_vain_since, self._session.patience.outage
-        if since is not None and self._clock() - since > patience:
-            message = f"The carrier let no change through for more than {patience:.0f} s."
-            await self._session.give_up(self._obstacle, message)
-
-    def _tried_in_vain(self) -> None:
+    async def _tried_in_vain(self) -> None:
+        """Note that a change did not get through; stop the bulk change where none has for longer than its patience."""
         if self._session.in_vain_since is None:
             self._session.in_vain_since = self._clock()
+        patience = self._session.patience.outage
+        if self._clock() - self._session.in_vain_since > patience:
+            message = f"The carrier let no change through for more than {patience:.0f} s."
+            await self._session.give_up(self._obstacle, message)
 
     async def _ask_whether_it_is_back(self) -> None:
         """While the breaker is open, a cheap call in so many seconds is all that is allowed: make it."""
@@ -101,12 +98,12 @@ class _Sender:
             self._bench.take(withdrawn(device))
             return
         outcome = await self._call(device, permit)
+        self._bench.take(after_call(device, outcome))
         if isinstance(outcome, Applied | Refused):  # nothing else is the carrier's own word on a change
             self._session.in_vain_since = None
         else:
-            self._tried_in_vain()
             self._obstacle = outcome.reason if isinstance(outcome, Unreachable) else ReasonCode.CARRIER_UNREACHABLE
-        self._bench.take(after_call(device, outcome))
+            await self._tried_in_vain()
         if isinstance(outcome, Refused):
             await self._session.stop(outcome)
 

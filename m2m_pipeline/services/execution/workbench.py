@@ -5,10 +5,8 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from http import HTTPStatus
 
 from m2m_pipeline.domain.change import DeviceWork, Step
-from m2m_pipeline.domain.outcome import GATE_CLOSED
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution.access import Denied, writes_denied
 from m2m_pipeline.services.execution.session import Session
@@ -83,13 +81,13 @@ class Workbench:
             if step.verified or step.status not in _IN_WORK:
                 del self.devices[step.device_change_id]
             else:
-                unknown = step.status is DeviceStatus.UNCONFIRMED
                 self.devices[device.id] = replace(
                     device,
                     status=step.status,
                     attempts=step.attempts,
-                    only_accepted=step.http_status == HTTPStatus.ACCEPTED,
-                    turned_away=unknown and (device.turned_away or step.http_status in GATE_CLOSED),
+                    last_answer=step.last_answer,
+                    old_rate_plan=step.old_rate_plan,
+                    old_communication_plan=step.old_communication_plan,
                 )
 
     @asynccontextmanager

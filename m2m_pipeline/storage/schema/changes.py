@@ -14,6 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
+from m2m_pipeline.domain.outcome import LastAnswer
 from m2m_pipeline.domain.status import OPEN_DEVICES, BulkChangeStatus, DeviceStatus
 from m2m_pipeline.storage.schema.accounts import Device
 from m2m_pipeline.storage.schema.base import NOW, Base, one_of, within_tenant
@@ -89,6 +90,7 @@ class DeviceChange(Base):
             [BulkChange.id, BulkChange.tenant_id, BulkChange.service_provider_id],
         ),
         CheckConstraint(one_of("status", DeviceStatus), "status"),
+        CheckConstraint(one_of("last_answer", LastAnswer), "last_answer"),
         CheckConstraint("status NOT IN ('REFUSED', 'SKIPPED') OR reason IS NOT NULL", "no_end_without_reason"),
         Index(
             "uq_device_change_open",
@@ -132,6 +134,7 @@ class DeviceChange(Base):
     message: Mapped[str | None]
     http_status: Mapped[int | None]
     carrier_code: Mapped[str | None]
+    last_answer: Mapped[str | None]
     sent_at: Mapped[datetime | None]
     verified_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
