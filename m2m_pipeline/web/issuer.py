@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from threading import BoundedSemaphore
@@ -22,7 +23,7 @@ _Heard = TypeVar("_Heard")
 
 
 class IssuerSilentError(Exception):
-    """The issuer does not answer as it should. The message is for our log."""
+    """The issuer does not answer as it should. Trying again later helps."""
 
 
 class Room:
@@ -40,7 +41,7 @@ class Room:
 
         """
         if not self._free.acquire(blocking=patient):
-            raise IssuerSilentError("enough wait for it already")
+            raise IssuerSilentError
         try:
             yield
         finally:
@@ -63,7 +64,8 @@ def ask(conversation: Callable[[httpx.AsyncClient], Awaitable[_Heard]]) -> _Hear
     try:
         return asyncio.run(in_time())
     except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, jwt.PyJWTError, ValueError, KeyError, TypeError) as error:
-        raise IssuerSilentError(type(error).__name__) from error
+        logging.getLogger(__name__).warning("The OIDC issuer does not answer as it should: %s", type(error).__name__)
+        raise IssuerSilentError from None
 
 
 async def discovered(client: httpx.AsyncClient, issuer: str, name: str) -> str:

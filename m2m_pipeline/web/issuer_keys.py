@@ -1,6 +1,5 @@
 """The public keys of an OpenID Connect issuer: kept for a while, and longer where it does not answer."""
 
-import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -88,9 +87,8 @@ class IssuerKeys:
         now = time.monotonic()
         try:
             self._published = _Published(ask(self._fetch), had_at=now, asked_at=now)
-        except IssuerSilentError as error:
+        except IssuerSilentError:
             self._published = replace(self._published, asked_at=now)
-            logging.getLogger(__name__).warning("The OIDC issuer's keys cannot be had: %s", error)
 
     async def _fetch(self, client: httpx.AsyncClient) -> Mapping[str, jwt.PyJWK]:
         settings = self._settings

@@ -93,11 +93,15 @@ def test_a_code_that_another_browser_began_with_lets_nobody_in(stranger: Visitor
     assert stranger.get(back).status_code == 403, "once is enough"
 
 
-def test_an_issuer_that_is_away_is_told_and_breaks_nothing(stranger: Visitor, issuer: Issuer) -> None:
+def test_an_issuer_that_is_away_is_told_and_breaks_nothing(stranger: Visitor, issuer: Issuer, world: World) -> None:
+    """Before the browser is sent there, and after it came back: nobody did anything wrong, and trying again helps."""
+    away = stranger.get("/sign-in/oidc")
+    back = httpx.get(away.headers["Location"], trust_env=False).headers["Location"]
     issuer.close()
-    answer = stranger.get("/sign-in/oidc")
-    assert answer.status_code == 403
-    assert "does not answer" in answer.text
+    for answer in (stranger.get("/sign-in/oidc"), stranger.get(back)):
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "60")
+        assert "does not answer" in answer.text
+    assert world.sql("SELECT count(*) FROM m2m.audit_entry WHERE kind = 'SIGN_IN_FAILED'") == [(0,)]
 
 
 def test_the_cookie_travels_over_tls_alone_where_the_page_is_public(world: World, issuer: Issuer) -> None:

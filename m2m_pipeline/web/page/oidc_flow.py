@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 import httpx
 
 from m2m_pipeline.settings import Settings
-from m2m_pipeline.web.issuer import AT_ONCE, IssuerSilentError, Room, ask, discovered, document
+from m2m_pipeline.web.issuer import AT_ONCE, Room, ask, discovered, document
 
 SCOPE = "openid profile email"
 CALLBACK = "/sign-in/callback"
@@ -65,7 +65,7 @@ def issuer_address(settings: Settings, started: Started) -> str:
     """Where the browser signs in.
 
     Raises:
-        FlowError: the issuer does not say where.
+        IssuerSilentError: the issuer does not say where.
 
     """
     challenge = base64.urlsafe_b64encode(hashlib.sha256(started.verifier.encode()).digest()).decode().rstrip("=")
@@ -79,10 +79,7 @@ def issuer_address(settings: Settings, started: Started) -> str:
         "code_challenge": challenge,
         "code_challenge_method": "S256",
     }
-    endpoint = _asked(
-        lambda client: discovered(client, settings.oidc_issuer, "authorization_endpoint"),
-        "the issuer's discovery document cannot be had",
-    )
+    endpoint = _asked(lambda client: discovered(client, settings.oidc_issuer, "authorization_endpoint"))
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"
 
 
@@ -91,6 +88,7 @@ def identity_token(settings: Settings, started: Started, answer: Mapping[str, st
 
     Raises:
         FlowError: it is not the answer to what this browser began, or the issuer gives no token for it.
+        IssuerSilentError: the issuer does not answer.
 
     """
     if not hmac.compare_digest(answer.get("state", "").encode(), started.state.encode()):
@@ -112,14 +110,16 @@ def identity_token(settings: Settings, started: Started, answer: Mapping[str, st
 
     async def redeem(client: httpx.AsyncClient) -> str:
         endpoint = await discovered(client, settings.oidc_issuer, "token_endpoint")
-        return str((await document(client, "POST", endpoint, data=fields, auth=signed))["id_token"])
+        try:
+            return str((await document(client, "POST", endpoint, data=fields, auth=signed))["id_token"])
+        except httpx.HTTPStatusError as error:
+            if error.response.is_client_error:
+                raise FlowError(f"the issuer gave no token ({error.response.status_code})") from None
+            raise
 
-    return _asked(redeem, "the issuer gave no token")
+    return _asked(redeem)
 
 
-def _asked(conversation: Callable[[httpx.AsyncClient], Awaitable[str]], otherwise: str) -> str:
-    try:
-        with _SIGNING_IN.entered():
-            return ask(conversation)
-    except IssuerSilentError as error:
-        raise FlowError(f"{otherwise} ({error})") from None
+def _asked(conversation: Callable[[httpx.AsyncClient], Awaitable[str]]) -> str:
+    with _SIGNING_IN.entered():
+        return ask(conversation)

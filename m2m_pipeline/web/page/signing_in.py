@@ -9,6 +9,7 @@ from m2m_pipeline.domain.permissions import Role
 from m2m_pipeline.domain.request import MAX_NAME_LENGTH
 from m2m_pipeline.services.identity import SignInFailedError
 from m2m_pipeline.web.identity import front_door
+from m2m_pipeline.web.issuer import IssuerSilentError
 from m2m_pipeline.web.issuer_keys import IssuerAwayError
 from m2m_pipeline.web.page import oidc_flow
 from m2m_pipeline.web.page.oidc_flow import FlowError, Started
@@ -24,7 +25,7 @@ from m2m_pipeline.web.page.visiting import (
     is_loopback,
     set_cookie,
 )
-from m2m_pipeline.web.problems import ProblemError
+from m2m_pipeline.web.problems import KINDS, ProblemError
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -64,8 +65,8 @@ def go_to_issuer(request: Request, wanted: Wanted = "/") -> Response:
     started = Started.anew()
     try:
         response = to(oidc_flow.issuer_address(settings, started))
-    except FlowError as error:
-        return _failed(request, error)
+    except IssuerSilentError:
+        return _away(request)
     set_cookie(request, response, _STARTED, started.cookie, _AT_THE_ISSUER_SECONDS)
     set_cookie(request, response, _NEXT, _local(wanted).encode().hex(), _AT_THE_ISSUER_SECONDS)
     return response
@@ -81,9 +82,11 @@ def come_from_issuer(request: Request) -> Response:
         who, name = door.tokens.signed_in(token, started.nonce, door.application.identity)
     except FlowError as error:
         door.application.security_log.denied(AuditKind.SIGN_IN_FAILED, "oidc:?", f"At the page: {error}.")
-        return _failed(request, error)
-    except (SignInFailedError, IssuerAwayError) as error:
-        return _failed(request, error)
+        return _refused(request)
+    except SignInFailedError:
+        return _refused(request)
+    except (IssuerSilentError, IssuerAwayError):
+        return _away(request)
     response = to(_wanted_before(request))
     set_cookie(request, response, _STARTED, "", 0)
     set_cookie(request, response, _NEXT, "", 0)
@@ -117,16 +120,20 @@ def _sign_in_page(request: Request, wanted: str, status: int = 200, complaint: s
     )
 
 
-def _failed(request: Request, error: Exception) -> Response:
+def _refused(request: Request) -> Response:
     """What the issuer's part was stays in the log."""
-    out_of_reach = isinstance(error, IssuerAwayError) or "cannot be had" in str(error)
     complaint = (
-        "The sign-in service does not answer. Try again in a minute."
-        if out_of_reach
-        else "You were not signed in: the sign-in ran out or was cancelled, or you have no role here. "
+        "You were not signed in: the sign-in ran out or was cancelled, or you have no role here. "
         "Try again, and ask your administrator if it fails again."
     )
-    return _sign_in_page(request, "/", 403, complaint)
+    return _sign_in_page(request, "/", KINDS["permission-denied"].status, complaint)
+
+
+def _away(request: Request) -> Response:
+    kind = KINDS["issuer-unavailable"]
+    response = _sign_in_page(request, "/", kind.status, "The sign-in service does not answer. Try again in a minute.")
+    response.headers["Retry-After"] = str(kind.retry_after)
+    return response
 
 
 def _wanted_before(request: Request) -> str:
