@@ -29,6 +29,7 @@ ADAPTERS: Mapping[str, Adapter] = dict.fromkeys(
 
 HOST = re.compile(r"[a-z0-9.:-]+")
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+OWN_PORTS = {"https": 443, "http": 80}
 
 
 class InvalidBaseUrlError(ValueError):
@@ -56,7 +57,7 @@ def canonical_integration(integration_type: str) -> str:
 
 
 def checked_base_url(base_url: str) -> str:
-    """Scheme and host of a carrier, without a slash at the end.
+    """Scheme and host of a carrier, without a slash at the end or the port that the scheme means anyway.
 
     It must be https (http for this machine alone) and name the host alone: the path is the adapter's business, and
     a user or key in a URL ends up in logs.
@@ -89,7 +90,7 @@ def checked_base_url(base_url: str) -> str:
         if wrong:
             raise InvalidBaseUrlError(f"the base URL {rule}")
     netloc = f"[{host}]" if ":" in host else host
-    return f"{url.scheme}://{netloc}" if port is None else f"{url.scheme}://{netloc}:{port}"
+    return f"{url.scheme}://{netloc}" if port in {None, OWN_PORTS[url.scheme]} else f"{url.scheme}://{netloc}:{port}"
 
 
 def build_carrier(

@@ -9,7 +9,7 @@ two takes two turns before that: its groups are no larger, since the places woul
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import sqrt
+from math import cbrt
 
 SHARE_OF_THE_LIMIT = 0.975
 """Timers and networks bunch calls that left evenly. At 97.5 % of the limit calls may arrive up to 25 ms off their time
@@ -26,6 +26,12 @@ AHEAD_SECONDS = 0.25
 """How far in the future a permit may lie: long enough to commit the intent before its moment, short enough that a run
 which asks now does not stand behind another's stock."""
 
+TURN_SECONDS = 0.1
+"""How much of the account's time one turn takes: short enough to share fairly, long enough to cost few transactions."""
+
+MOST_AT_ONCE = 100
+"""Calls in one turn at most. A crash makes uncertain what is in flight, and up to one and a half turns that wait."""
+
 LONGEST_WAIT_SECONDS = 0.5
 GRACE_SECONDS = 0.05
 FORGOTTEN_SECONDS = 1.5
@@ -33,12 +39,14 @@ FORGOTTEN_SECONDS = 1.5
 
 SLOWDOWN = 0.7
 RECOVERY_SECONDS = 20.0
-"""The carrier says that it is over its limit: the account goes on at 70 %, and finds its way back, slowly, then
-faster: at its old rate after 13 s, at twice the lowered rate after 20 s, at ten times after a minute. A limit that was
-lowered for good is so met again every quarter of a minute, at the price of a few refused calls."""
+BACK_SECONDS = RECOVERY_SECONDS * cbrt(1 - SLOWDOWN)
+"""The carrier says that it is over its limit: the account goes on at 70 %, and finds its way back as TCP does (CUBIC):
+soon to just below the rate at which it was told so, where it lingers, then beyond, slowly at first. It is at that rate
+after 13 s, at one and a half times after 29 s, at ten times after 55 s. A limit that was lowered for good is so met
+again every quarter of a minute, at the price of a few refused calls."""
 
-SAME_SLOWDOWN_SECONDS = 1.0
-"""Refusals so close together are about the same moment: calls that were in flight when the first was heard."""
+SAME_SLOWDOWN_SECONDS = 0.5
+"""Refusals of calls that left sooner after a slowdown are about the same moment: nobody had heard of it yet."""
 
 SLOWEST = 0.2
 """calls/s; below, an account would not notice that it may go faster."""
@@ -97,14 +105,15 @@ class Gate:
     """What is remembered of an account. The default is an account that was never used."""
 
     next_call_at: float = 0.0
-    pace: float | None = None  # calls/s that the carrier taught us, at `paced_at`; None: as configured
-    paced_at: float = 0.0
+    pace: float | None = None  # calls/s that the carrier taught us, as the last rest ends; None: as configured
+    paced_at: float = 0.0  # when the carrier last said that it was too much
     recent: tuple[bool, ...] = ()  # the last outcomes, newest last; True where no believable answer came
     probe_at: float | None = None  # the breaker is open; when the next probe may leave
     waiting: tuple[Turn, ...] = ()
     open_since: float | None = None  # when the outage began: the breaker's first opening in it
     lost: int = 0  # changes in a row without a believable answer, whatever reads were answered meanwhile
     lost_at: float | None = None  # when the last of them, or of those before, was heard of
+    rests_until: float = 0.0  # when the last rest that the carrier brought about ends: no call leaves before
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,39 +139,25 @@ class Wait:
 
 
 def pace(gate: Gate, limits: Limits, now: float) -> float:
-    """The account's rate now, calls/s: as configured, or what the carrier taught us and the recovery since."""
+    """The account's rate now, calls/s: as configured, or what the carrier taught us and the recovery since the rest."""
     if gate.pace is None:
         return limits.calls_per_second
-    recovered = 1 + (max(0.0, now - gate.paced_at) / RECOVERY_SECONDS) ** 2
-    return min(limits.calls_per_second, gate.pace * recovered)
+    since = max(0.0, now - gate.rests_until)
+    recovered = gate.pace / SLOWDOWN * (1 + ((since - BACK_SECONDS) / RECOVERY_SECONDS) ** 3)
+    return min(limits.calls_per_second, recovered)
 
 
-@dataclass(frozen=True, slots=True)
-class Restraint:
-    """What keeps an account from its configured rate, in seconds from now on; None where nothing does."""
-
-    slowed_for: float | None = None  # since the carrier last said that it was too much
-    recovers_in: float | None = None  # until the configured rate, unless the carrier says it again
-    rests_for: float | None = None  # no call is made: the carrier named a time to come back
-    open_for: float | None = None  # the breaker is open: since the outage began
-    probe_in: float | None = None  # until one call tries whether the carrier is back
+def calls_of_a_turn(gate: Gate, limits: Limits, now: float) -> int:
+    """How many calls a run is given at once: of the rate as it is now, so that none lies further ahead than a turn."""
+    return max(1, min(round(pace(gate, limits, now) * TURN_SECONDS), limits.in_flight, MOST_AT_ONCE))
 
 
-def restraint(gate: Gate, limits: Limits, now: float) -> Restraint:
-    """What keeps the account from its configured rate now."""
-    allowed = pace(gate, limits, now)
-    slowed_for = recovers_in = None
-    if gate.pace is not None and allowed < limits.calls_per_second:
-        slowed_for = max(0.0, now - gate.paced_at)
-        recovers_in = RECOVERY_SECONDS * sqrt(limits.calls_per_second / gate.pace - 1) - slowed_for
-    rest = gate.next_call_at - now
-    return Restraint(
-        slowed_for,
-        recovers_in,
-        rest if rest > HOLD_SECONDS + 1 / allowed else None,  # permits alone reach less far ahead
-        None if gate.probe_at is None or gate.open_since is None else max(0.0, now - gate.open_since),
-        None if gate.probe_at is None else max(0.0, gate.probe_at - now),
-    )
+def withdrawn_before(gate: Gate, now: float) -> float:
+    """Permits that were granted before this moment are worth nothing: the account has had trouble since.
+
+    The carrier said that it was too much, or it is silent, and whoever calls is a probe.
+    """
+    return gate.paced_at if gate.probe_at is None else now
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +187,7 @@ def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) 
     early = max(0.0, gate.next_call_at - now - AHEAD_SECONDS)
     free = limits.in_flight - in_flight
     # While permits reach well ahead, a few places now are worth less than a whole turn soon.
-    calls = min(asking.calls, limits.in_flight)
+    calls = min(asking.calls, calls_of_a_turn(gate, limits, now))
     reach = gate.next_call_at - now - AHEAD_SECONDS / 2
     scarce = free < calls and (free <= 0 or reach > 0)
     # Where nobody else waits for them, a run may go on in the places that it has.
@@ -214,12 +209,19 @@ def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) 
     return replace(gate, next_call_at=next_call_at, waiting=waiting), Grant(calls, first_at, spacing, places)
 
 
-def throttled(gate: Gate, limits: Limits, now: float, retry_after: float | None = None) -> Gate:
-    """The carrier said that the account is over its limit: everybody rests, then goes on more slowly."""
-    resting = replace(gate, next_call_at=max(gate.next_call_at, now + (retry_after or HOLD_SECONDS)))
-    if gate.pace is not None and now - gate.paced_at < SAME_SLOWDOWN_SECONDS:
-        return resting
-    return replace(resting, pace=max(SLOWEST, pace(gate, limits, now) * SLOWDOWN), paced_at=now)
+def throttled(gate: Gate, limits: Limits, left_at: float, now: float, retry_after: float | None = None) -> Gate:
+    """A call that left at a moment was told that the account is over its limit: all rest, then go on more slowly.
+
+    One that left before it was heard of the last time is no news, but for a time to come back that it names.
+    """
+    slowed = gate.pace
+    if slowed is None or left_at >= gate.paced_at + SAME_SLOWDOWN_SECONDS:
+        slowed = max(SLOWEST, pace(gate, limits, left_at) * SLOWDOWN)
+    elif not retry_after:
+        return gate
+    rests_until = max(gate.rests_until, now + (retry_after or HOLD_SECONDS))
+    next_call_at = max(gate.next_call_at, rests_until)
+    return replace(gate, next_call_at=next_call_at, rests_until=rests_until, pace=slowed, paced_at=now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +270,9 @@ def _ask_while_open(
     gate: Gate, limits: Limits, in_flight: int, now: float, *, probe: bool
 ) -> tuple[Gate, Grant | Wait]:
     assert gate.probe_at is not None
-    if not probe or now < gate.probe_at:
-        return gate, Wait(min(LONGEST_WAIT_SECONDS, max(GRACE_SECONDS, gate.probe_at - now)), open_=True)
+    probe_at = max(gate.probe_at, gate.next_call_at - AHEAD_SECONDS)
+    if not probe or now < probe_at:
+        return gate, Wait(min(LONGEST_WAIT_SECONDS, max(GRACE_SECONDS, probe_at - now)), open_=True)
     if in_flight:  # the last probe may be out, or the carrier be at calls still that nobody waits for: none beside them
         return gate, Wait(LONGEST_WAIT_SECONDS, open_=True)
     first_at = max(gate.next_call_at, now)

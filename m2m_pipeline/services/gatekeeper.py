@@ -7,9 +7,11 @@ only the answer to its commit was lost.
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from math import inf
+
+from sqlalchemy import Connection
 
 from m2m_pipeline.domain import budget
 from m2m_pipeline.domain.budget import Asking, Ending, Gate, Grant, Limits, Wait
@@ -26,6 +28,7 @@ class Permit:
     place: int | None  # among the account's calls in flight; None: the next that is vacated here
     moment: float
     late_at: float  # from then on it is worth nothing
+    granted_at: float  # by the database's clock; no trouble after it concerns a probe: inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,11 @@ class Permits:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a call has ended. `change`: it was no read."""
+    """How a call has ended that left at a moment of the event loop's clock. `change`: it was no read."""
 
     outcome: object
     change: bool
+    left_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,11 @@ class News:
 
 @dataclass
 class Gatekeeper:
-    """One holder of permits at the gate of one account. `weight`: as in `Asking`."""
+    """One holder of permits at the gate of one account. `weight`: as in `Asking`.
+
+    `limits`: as they were configured when its connections were opened; they hold no more calls in flight than those.
+    Whatever is configured of the account meanwhile, by any of its providers, holds from the next transaction on.
+    """
 
     database: Database
     account: str
@@ -64,52 +72,78 @@ class Gatekeeper:
     _holder: str = field(default_factory=lambda: secrets.token_hex(8))
     _ahead: float = inf  # the event loop's clock to the database's: what is known of it best
     _away_at: datetime | None = None  # when the carrier was known to be away last
+    _withdrawn_before: float = -inf  # permits that were granted before are worth nothing; by the database's clock
+    turn: int = field(init=False)  # how many calls the account gives at once, as far as was asked or told here
+
+    def __post_init__(self) -> None:
+        self._connections = self.limits.in_flight
+        self.turn = budget.calls_of_a_turn(Gate(), self.limits, 0.0)
 
     @retrying_transient
     def ask(self, calls: int, *, probe: bool, held: int, stale: Sequence[int], news: News) -> Permits | Wait:
         """Up to `calls` permits for a holder of `held` places, the `stale` of which the account is to hear of again."""
         with self.database.marked() as (tx, mark):
-            before = time.monotonic()
-            locked = gate.lock(tx, self.account, news.free)
-            self._ahead = _nearest(self._ahead, before - locked.now, time.monotonic() - locked.now)
+            known = self._lock(tx, news)
             asking = Asking(self._holder, calls, probe, held, self.weight)
-            decided, answer = budget.ask(self._after(locked, news), self.limits, asking, locked.in_flight, locked.now)
+            decided, answer = budget.ask(known.gate, self.limits, asking, known.in_flight, known.now)
             if isinstance(answer, Wait):
                 gate.store(tx, self.account, decided, mark=mark if news.ended else None)
                 return answer
             kept = stale if answer.calls > answer.places else ()
             if kept:
-                gate.keep(tx, kept, locked.now)
+                gate.keep(tx, kept, known.now)
             places = gate.store(tx, self.account, decided, self._holder, answer, mark=mark)
-        return Permits(self._permits(answer, places), answer.probe, kept)
+        return Permits(self._permits(answer, places, known.now), answer.probe, kept)
 
     @retrying_transient
     def tell(self, news: News) -> None:
         """The news alone."""
         with self.database.marked() as (tx, mark):
-            locked = gate.lock(tx, self.account, news.free)
-            gate.store(tx, self.account, self._after(locked, news), mark=mark if news.ended else None)
+            gate.store(tx, self.account, self._lock(tx, news).gate, mark=mark if news.ended else None)
+
+    def is_withdrawn(self, permit: Permit) -> bool:
+        """Whether the account got into trouble after it granted the permit, as far as was asked or told here."""
+        return permit.granted_at < self._withdrawn_before
 
     def was_away_since(self, moment: datetime) -> bool:
         """Whether the account has been silent at some time since a moment, as far as was asked or told here."""
         return self._away_at is not None and self._away_at >= moment
 
-    def _permits(self, grant: Grant, places: Sequence[int]) -> Sequence[Permit]:
+    def _permits(self, grant: Grant, places: Sequence[int], now: float) -> Sequence[Permit]:
         first = grant.first_at + self._ahead
         late = budget.LATE_SECONDS if self.limits.binding and not grant.probe else inf
+        granted_at = inf if grant.probe else now
         moments = [first + number * grant.spacing for number in range(grant.calls)]
-        at_once = [Permit(place, moment, moment + late) for place, moment in zip(places, moments, strict=False)]
-        in_turn = [Permit(None, moment, moment + PATIENCE_SECONDS) for moment in moments[len(places) :]]
+        at_once = [Permit(one, moment, moment + late, granted_at) for one, moment in zip(places, moments, strict=False)]
+        in_turn = [Permit(None, moment, moment + PATIENCE_SECONDS, granted_at) for moment in moments[len(places) :]]
         return [*at_once, *in_turn]
+
+    def _lock(self, tx: Connection, news: News) -> gate.LockedGate:
+        """The account's gate, locked, as it is once the news are known; what follows from it is noted here."""
+        before = time.monotonic()
+        locked = gate.lock(tx, self.account, news.free)
+        self._ahead = _nearest(self._ahead, before - locked.now, time.monotonic() - locked.now)
+        if locked.limits:
+            self.limits = replace(
+                self.limits,
+                calls_per_second=locked.limits.calls_per_second,
+                in_flight=min(self._connections, locked.limits.in_flight),
+            )
+        known = self._after(locked, news)
+        if budget.is_away(locked.gate) or budget.is_away(known):
+            self._away_at = datetime.now(UTC)
+        self._withdrawn_before = max(self._withdrawn_before, budget.withdrawn_before(known, locked.now))
+        self.turn = budget.calls_of_a_turn(known, self.limits, locked.now)
+        return replace(locked, gate=known)
 
     def _after(self, locked: gate.LockedGate, news: News) -> Gate:
         """The gate once the news are known."""
         endings = [Ending(_is_silent(one.outcome), one.change) for one in news.ended]
         known = budget.heard(locked.gate, self.limits, endings, locked.now)
-        if budget.is_away(locked.gate) or budget.is_away(known):
-            self._away_at = datetime.now(UTC)
-        for excess in filter(None, (_excess(one.outcome) for one in news.ended)):
-            known = budget.throttled(known, self.limits, locked.now, excess.retry_after)
+        for one in news.ended:
+            if excess := _excess(one.outcome):
+                left_at = one.left_at - self._ahead
+                known = budget.throttled(known, self.limits, left_at, locked.now, excess.retry_after)
         return known
 
 
@@ -120,7 +154,12 @@ def is_abandoned(outcome: object) -> bool:
 
 def means_trouble(outcome: object) -> bool:
     """Whether a call ended in a way after which the account may have to wait."""
-    return _is_silent(outcome) or _excess(outcome) is not None
+    return _is_silent(outcome) or means_excess(outcome)
+
+
+def means_excess(outcome: object) -> bool:
+    """Whether a call ended in a way after which the account has to wait."""
+    return _excess(outcome) is not None
 
 
 def _nearest(known: float, least: float, most: float) -> float:

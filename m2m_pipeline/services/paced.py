@@ -58,13 +58,10 @@ class CarrierDoor:
             UnsupportedIntegrationError: no adapter serves the provider's integration type.
 
         """
-        pacer = Pacer(
-            database=self.database,
-            account=account_key(provider.base_url, credential.username),
-            limits=Limits(provider.calls_per_second, provider.in_flight, self.probe_seconds),
-            weight=min(MOST_WEIGHT, 1 + max(0, priority)),
-        )
-        turns = None if share is None else Turns(self.database, provider, credential, share)
+        account = account_key(provider.base_url, credential.username)
+        limits = Limits(provider.calls_per_second, provider.in_flight, self.probe_seconds)
+        pacer = Pacer(self.database, account, limits, weight=min(MOST_WEIGHT, 1 + max(0, priority)))
+        turns = None if share is None else Turns(self.database, account, limits, share)
         return PacedCarrier(self.carriers.open(provider, credential), pacer, turns)
 
 
@@ -129,10 +126,12 @@ class PacedCarrier:
                 await asyncio.sleep(READ_BACKOFF_SECONDS * 2**attempt)
             if self._turns:
                 await self._turns.take()
-            permits = await self.pacer.permits(1, probe=True)
-            permit = await self.pacer.in_time(permits[0], probe=True) if permits else None
-            if permit is None:
-                return answer
+            permit = None
+            while permit is None:
+                permits = await self.pacer.permits(1, probe=True)
+                if not permits:
+                    return answer
+                permit = await self.pacer.in_time(permits[0], probe=True)
             answer = await self._call(read, permit)
             if not isinstance(answer, Unreachable):
                 return answer

@@ -9,15 +9,18 @@ from datetime import datetime
 from math import inf
 
 from m2m_pipeline.domain.budget import Limits, Wait
-from m2m_pipeline.services.gatekeeper import Ended, Gatekeeper, News, Permit, Permits, is_abandoned, means_trouble
+from m2m_pipeline.services.gatekeeper import (
+    Ended,
+    Gatekeeper,
+    News,
+    Permit,
+    Permits,
+    is_abandoned,
+    means_excess,
+    means_trouble,
+)
 from m2m_pipeline.services.places import Places
 from m2m_pipeline.storage.database import Database
-
-TURN_SECONDS = 0.1
-"""How much of the account's time one turn takes: short enough to share fairly, long enough to cost few transactions."""
-
-MOST_AT_ONCE = 100
-"""Calls in one turn at most. A crash makes uncertain what is in flight, and up to one and a half turns that wait."""
 
 REPORT_SECONDS = 0.1
 REPORTS_OF_A_TURN = 4
@@ -45,8 +48,6 @@ class Pacer:
 
     def __init__(self, database: Database, account: str, limits: Limits, weight: int = 1) -> None:
         self.calls = 0  # made, and not yet taken by `take_calls`
-        of_a_turn = max(1, round(limits.calls_per_second * TURN_SECONDS))
-        self._group = min(of_a_turn, limits.in_flight, MOST_AT_ONCE)  # calls in one turn
         self._gatekeeper = Gatekeeper(database, account, limits, weight)
         self._demands: deque[_Demand] = deque()
         self._places = Places()
@@ -55,6 +56,7 @@ class Pacer:
         self._ended: list[Ended] = []
         self._some_free = asyncio.Event()
         self._much_news = asyncio.Event()
+        self._bad_news = asyncio.Event()
         self._waits = False  # for its turn
         self._server: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[Permits | Wait] | None = None
@@ -83,17 +85,18 @@ class Pacer:
     async def in_time(self, permit: Permit, *, probe: bool = False) -> Permit | None:
         """Sleep until the permit's moment; the permit to call with.
 
-        Another one where the moment was missed, since the calls of others have theirs; none where the account's breaker
-        has opened meanwhile.
+        Another one where the moment was missed, since the calls of others have theirs; none where the account has got
+        into trouble meanwhile: it rests, or its breaker is open.
         """
         clock = asyncio.get_running_loop().time
         while True:
             await asyncio.sleep(permit.moment - clock())
             permit = await self._placed(permit)
-            if permit.place is not None and clock() <= permit.late_at:
+            withdrawn = self._gatekeeper.is_withdrawn(permit)
+            if permit.place is not None and clock() <= permit.late_at and not withdrawn:
                 return permit
             self.give_back(permit)
-            permits = await self.permits(1, probe=probe)
+            permits = () if withdrawn else await self.permits(1, probe=probe)
             if not permits:
                 return None
             (permit,) = permits
@@ -102,7 +105,8 @@ class Pacer:
         """The permit with its place; without one where none was vacated in time, or something has gone wrong since."""
         if permit.place is not None or permit.moment <= self._trouble_at:
             return permit
-        return replace(permit, place=await self._places.take(permit.late_at))
+        place = await self._places.take(permit.late_at)
+        return replace(permit, place=place, moment=asyncio.get_running_loop().time())
 
     def end(self, permit: Permit, outcome: object, *, change: bool = False) -> None:
         """The permit's call, a read or a `change`, has ended. Its place is free for another unless it was abandoned."""
@@ -110,7 +114,9 @@ class Pacer:
             self._trouble_at = asyncio.get_running_loop().time()
             self._places.break_promises()
             self._much_news.set()
-        self._ended.append(Ended(outcome, change))
+        if means_excess(outcome):
+            self._bad_news.set()
+        self._ended.append(Ended(outcome, change, permit.moment))
         if is_abandoned(outcome):
             self.abandon(permit)
         else:
@@ -148,21 +154,22 @@ class Pacer:
         """Ask for everybody who waits here, as one: the account sees one run, and one transaction at a time."""
         waited = False
         while self._demands:
-            await self._places.promises_at_most(self._group // 2)
-            wanted = min(self._group, sum(demand.calls for demand in self._demands))
+            await self._places.promises_at_most(self._gatekeeper.turn // 2)
+            wanted = min(self._gatekeeper.turn, sum(demand.calls for demand in self._demands))
             probe = any(demand.probe for demand in self._demands)
             try:
                 self._asking = asyncio.create_task(self._ask(wanted, probe=probe))
                 answer = await asyncio.shield(self._asking)
             except Exception as error:  # noqa: BLE001 -- whoever waits gets it
                 while self._demands:
-                    self._demands.popleft().granted.set_exception(error)
+                    if not (granted := self._demands.popleft().granted).done():
+                        granted.set_exception(error)
                 return
             if isinstance(answer, Permits):
                 self._hand_out(answer.permits, [one for one in self._demands if one.probe or not answer.probe])
                 waited = False
-                if len(answer.permits) < wanted and not answer.probe:
-                    await self._await_places()
+                if len(answer.permits) < min(wanted, self._gatekeeper.turn) and not answer.probe:
+                    await _is_set_within(self._some_free, SCARCE_SECONDS)  # here; others free places, too
             elif answer.open_ and waited:
                 while self._demands:
                     _give(self._demands.popleft(), [])
@@ -204,18 +211,12 @@ class Pacer:
         for unused in permits:
             self.give_back(unused)
 
-    async def _await_places(self) -> None:
-        """Places are scarce: wait until some are free again here, or a while, since others free them too."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(SCARCE_SECONDS):
-                await self._some_free.wait()
-
     def _note_free(self, places: Sequence[int]) -> None:
         """Tell the account of free places, and of how calls have ended, soon."""
         self._free.extend(places)
-        if len(self._free) * REPORTS_OF_A_TURN >= self._group:
+        if len(self._free) * REPORTS_OF_A_TURN >= self._gatekeeper.turn:
             self._much_news.set()
-        if len(self._free) * ENDS_OF_A_TURN >= self._group:
+        if len(self._free) * ENDS_OF_A_TURN >= self._gatekeeper.turn:
             self._some_free.set()
         if self._has_news and (self._reporter is None or self._reporter.done()):
             self._reporter = asyncio.create_task(self._report_soon())
@@ -229,17 +230,24 @@ class Pacer:
         self._free, self._ended = [], []
         self._some_free.clear()
         self._much_news.clear()
+        self._bad_news.clear()
         return news
 
     async def _report_soon(self) -> None:
         while self._has_news:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(REPORT_SECONDS):
-                    await self._much_news.wait()
-            if self._demands and not self._waits:
-                await asyncio.sleep(REPORT_SECONDS)  # whoever is about to ask for the next permits reports as well
-            elif self._has_news:
+            await _is_set_within(self._much_news, REPORT_SECONDS)
+            if self._demands and not self._waits and not await _is_set_within(self._bad_news, REPORT_SECONDS):
+                continue  # whoever is about to ask for the next permits reports as well
+            if self._has_news:
                 await asyncio.to_thread(self._gatekeeper.tell, self._take_news())
+
+
+async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
+    """Wait for an event, and no longer than that; whether it has come."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    return event.is_set()
 
 
 def _give(demand: _Demand, permits: Sequence[Permit]) -> bool:

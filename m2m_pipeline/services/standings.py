@@ -3,7 +3,8 @@
 from pydantic import BaseModel, ConfigDict
 
 from m2m_pipeline.domain.accounts import ServiceProvider, account_key
-from m2m_pipeline.domain.budget import Gate, Limits, pace, restraint
+from m2m_pipeline.domain.budget import Gate, Limits, pace
+from m2m_pipeline.domain.restraint import restraint
 from m2m_pipeline.storage import accounts, gate
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.gate import SeenGate
@@ -15,6 +16,7 @@ class Standing(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     configured: float
+    """The least that a provider of the account is configured to: they share its calls."""
     pace: float
     """What the carrier lets us do now, as far as it has taught us."""
     slowed_for: float | None
@@ -42,10 +44,10 @@ class Standings:
             username = accounts.find_username(tx, provider.id)
             seen = gate.read(tx, account_key(provider.base_url, username)) if username is not None else None
         known = seen or SeenGate(Gate(), 0.0, 0)
-        limits = Limits(provider.calls_per_second, provider.in_flight)
+        limits = known.limits or Limits(provider.calls_per_second, provider.in_flight)
         held = restraint(known.gate, limits, known.now)
         return Standing(
-            configured=provider.calls_per_second,
+            configured=limits.calls_per_second,
             pace=round(pace(known.gate, limits, known.now), 3),
             slowed_for=_rounded(held.slowed_for),
             recovers_in=_rounded(held.recovers_in),

@@ -2,7 +2,6 @@
 
 import asyncio
 
-from m2m_pipeline.domain.accounts import Credential, ServiceProvider, account_key
 from m2m_pipeline.domain.budget import Limits, pace
 from m2m_pipeline.storage import gate
 from m2m_pipeline.storage.database import Database, retrying_transient
@@ -14,10 +13,10 @@ class Turns:
     The budget gives each of two runs half of the turns, which is too much for work that can wait.
     """
 
-    def __init__(self, database: Database, provider: ServiceProvider, credential: Credential, share: float) -> None:
+    def __init__(self, database: Database, account: str, limits: Limits, share: float) -> None:
         self._database = database
-        self._provider = provider
-        self._username = credential.username
+        self._account = account
+        self._limits = limits
         self._share = share
         self._last = float("-inf")
         self._next = asyncio.Lock()
@@ -35,8 +34,7 @@ class Turns:
     def _rate_beside_changes(self) -> float | None:
         """The account's rate now, calls/s, where a bulk change uses it too."""
         with self._database.begin() as tx:
-            if not gate.change_is_under_way(tx, self._provider.base_url, self._username):
+            if not gate.change_is_under_way(tx, self._account):
                 return None
-            seen = gate.read(tx, account_key(self._provider.base_url, self._username))
-        limits = Limits(self._provider.calls_per_second, self._provider.in_flight)
-        return pace(seen.gate, limits, seen.now) if seen else limits.calls_per_second
+            seen = gate.read(tx, self._account)
+        return pace(seen.gate, seen.limits or self._limits, seen.now) if seen else self._limits.calls_per_second

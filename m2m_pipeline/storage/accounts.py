@@ -11,6 +11,9 @@ _PROVIDER_COLUMNS = (
     "id, tenant_id, name, integration_type, base_url, calls_per_second, in_flight, verify, writes_enabled, drift"
 )
 
+ACCOUNT_HOST = "split_part(split_part(p.base_url, '://', 2), '/', 1)"
+"""The host of service provider `p`, which with the API user is the account (`domain.accounts.account_key`)."""
+
 
 def _provider(row: Row[tuple[object, ...]]) -> ServiceProvider:
     return ServiceProvider(

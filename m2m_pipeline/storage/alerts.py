@@ -15,6 +15,7 @@ from m2m_pipeline.domain.alerts import (
     Finding,
 )
 from m2m_pipeline.storage import checks
+from m2m_pipeline.storage.accounts import ACCOUNT_HOST
 from m2m_pipeline.storage.breaches import Question, Scope, parameters, words
 from m2m_pipeline.storage.checks import STUCK, WORDS_OF_CHANGE
 
@@ -29,14 +30,14 @@ _ENDED = f"""
 STATEMENTS: Mapping[AlertName, str] = {
     AlertName.CHANGE_FAILED: _ENDED.format(status="FAILED"),
     AlertName.CHANGE_PARTIAL: _ENDED.format(status="PARTIAL"),
-    AlertName.BREAKER_OPEN: """
+    AlertName.BREAKER_OPEN: f"""
         SELECT 'provider ' || p.name || ' of ' || t.name AS subject,
             CASE WHEN g.lost > 0 THEN 'No answer to a change since ' ELSE 'No answer since ' END
             || to_char(to_timestamp(g.open_since) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI') || ' UTC.' AS detail,
             p.name AS "NAME", t.name AS "TENANT"
         FROM m2m.carrier_credential c JOIN m2m.service_provider p ON p.id = c.service_provider_id
         JOIN m2m.carrier_gate g
-            ON g.account = split_part(split_part(p.base_url, '://', 2), '/', 1) || '/' || c.username
+            ON g.account = {ACCOUNT_HOST} || '/' || c.username
         JOIN m2m.tenant t ON t.id = p.tenant_id
         CROSS JOIN LATERAL (SELECT extract(epoch FROM clock_timestamp()) - :breaker_seconds AS at) long_ago
         WHERE g.open_since < long_ago.at AND (g.probe_at IS NOT NULL OR g.lost_at > long_ago.at)

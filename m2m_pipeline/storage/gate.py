@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, Row, text
 
-from m2m_pipeline.domain.budget import Gate, Grant, Turn
+from m2m_pipeline.domain.budget import Gate, Grant, Limits, Turn
+from m2m_pipeline.storage.accounts import ACCOUNT_HOST
 
 CALL_ENDS_SECONDS = 45.0
 """A call whose end nobody reported, counted from its moment, has ended by then: its process died, or waited for the
@@ -18,7 +19,12 @@ answer no longer. Nothing frees its place earlier, not even another attempt that
 caller is gone ends nothing at the carrier, and the attempt's calls would be more than the account may have in flight.
 Longer than any call is waited for; what a carrier does for longer after we hung up, nobody could learn."""
 
-_GATE_COLUMNS = "next_call_at, pace, paced_at, recent, probe_at, waiting, open_since, lost, lost_at"
+_GATE_COLUMNS = "next_call_at, pace, paced_at, recent, probe_at, waiting, open_since, lost, lost_at, rests_until"
+_PROVIDERS = f"""
+    m2m.carrier_credential k JOIN m2m.service_provider p ON p.id = k.service_provider_id
+        AND k.username = :username AND {ACCOUNT_HOST} = :host
+"""
+_LIMITS = f"(SELECT min(p.calls_per_second) AS calls_per_second, min(p.in_flight) AS at_once FROM {_PROVIDERS})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,7 @@ class SeenGate:
     gate: Gate
     now: float  # seconds of the database's clock
     in_flight: int
+    limits: Limits | None = None  # the least that a provider of the account is configured to allow
 
 
 class LockedGate(SeenGate):
@@ -54,19 +61,20 @@ def lock(connection: Connection, account: str, ended: Sequence[int] = ()) -> Loc
     # A statement of its own: the one that waited for the lock does not see what was counted meanwhile.
     counted = connection.execute(
         text(
-            """
+            f"""
             WITH over AS (
                 DELETE FROM m2m.carrier_call WHERE account = :account
                 AND (ends_at < extract(epoch FROM clock_timestamp()) OR id = ANY(:ended)) RETURNING id
             )
             SELECT extract(epoch FROM clock_timestamp()) AS now,
                 (SELECT count(*) FROM m2m.carrier_call WHERE account = :account)
-                - (SELECT count(*) FROM over) AS in_flight
+                - (SELECT count(*) FROM over) AS in_flight, limits.*
+            FROM {_LIMITS} limits
             """
         ),
-        {"account": account, "ended": list(ended)},
+        {**_named(account), "ended": list(ended)},
     ).one()
-    return LockedGate(_gate(row), float(counted.now), counted.in_flight)
+    return LockedGate(_gate(row), float(counted.now), counted.in_flight, _limits(counted))
 
 
 def read(connection: Connection, account: str) -> SeenGate | None:
@@ -76,27 +84,26 @@ def read(connection: Connection, account: str) -> SeenGate | None:
             f"""
             SELECT {_GATE_COLUMNS}, extract(epoch FROM clock_timestamp()) AS now,
                 (SELECT count(*) FROM m2m.carrier_call c
-                    WHERE c.account = g.account AND c.ends_at >= extract(epoch FROM clock_timestamp())) AS in_flight
-            FROM m2m.carrier_gate g WHERE account = :account
+                    WHERE c.account = g.account AND c.ends_at >= extract(epoch FROM clock_timestamp())) AS in_flight,
+                limits.*
+            FROM m2m.carrier_gate g CROSS JOIN {_LIMITS} limits WHERE account = :account
             """
         ),
-        {"account": account},
+        _named(account),
     ).first()
-    return SeenGate(_gate(row), float(row.now), row.in_flight) if row else None
+    return SeenGate(_gate(row), float(row.now), row.in_flight, _limits(row)) if row else None
 
 
-def change_is_under_way(connection: Connection, base_url: str, username: str) -> bool:
+def change_is_under_way(connection: Connection, account: str) -> bool:
     """Whether a bulk change is being worked on at this carrier account, whoever's it is."""
     return connection.execute(
         text(
-            """
-            SELECT EXISTS (SELECT 1 FROM m2m.bulk_change b
-                JOIN m2m.service_provider p ON p.id = b.service_provider_id
-                JOIN m2m.carrier_credential k ON k.service_provider_id = p.id
-                WHERE b.status = 'PROCESSING' AND p.base_url = :base_url AND k.username = :username)
+            f"""
+            SELECT EXISTS (SELECT 1 FROM {_PROVIDERS}
+                JOIN m2m.bulk_change b ON b.service_provider_id = p.id WHERE b.status = 'PROCESSING')
             """
         ),
-        {"base_url": base_url, "username": username},
+        _named(account),
     ).scalar_one()
 
 
@@ -121,7 +128,7 @@ def store(
                 UPDATE m2m.carrier_gate
                 SET next_call_at = :next_call_at, pace = :pace, paced_at = :paced_at, recent = :recent,
                     probe_at = :probe_at, waiting = CAST(:waiting AS jsonb), open_since = :open_since, lost = :lost,
-                    lost_at = :lost_at
+                    lost_at = :lost_at, rests_until = :rests_until
                 WHERE account = :account
             ), mark AS (
                 INSERT INTO m2m.transaction_mark (id) SELECT CAST(:mark AS uuid) WHERE CAST(:mark AS uuid) IS NOT NULL
@@ -141,6 +148,7 @@ def store(
             "open_since": gate.open_since,
             "lost": gate.lost,
             "lost_at": gate.lost_at,
+            "rests_until": gate.rests_until,
             "holder": holder,
             "ends_at": last_at + CALL_ENDS_SECONDS,
             "places": grant.places if grant else 0,
@@ -169,4 +177,15 @@ def _gate(row: Row[tuple[object, ...]]) -> Gate:
         open_since=row.open_since,
         lost=row.lost,
         lost_at=row.lost_at,
+        rests_until=row.rests_until,
     )
+
+
+def _named(account: str) -> dict[str, object]:
+    """The account with its parts, as `domain.accounts.account_key` joins them."""
+    host, _, username = account.partition("/")
+    return {"account": account, "host": host, "username": username}
+
+
+def _limits(row: Row[tuple[object, ...]]) -> Limits | None:
+    return None if row.at_once is None else Limits(float(row.calls_per_second), row.at_once)

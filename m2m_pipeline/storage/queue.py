@@ -6,6 +6,7 @@ from sqlalchemy import Connection, text
 
 from m2m_pipeline.domain.accounts import account_label
 from m2m_pipeline.domain.change import QueuedBulkChange
+from m2m_pipeline.storage.accounts import ACCOUNT_HOST
 from m2m_pipeline.storage.overlaps import HAS_TO_WAIT
 
 
@@ -21,7 +22,7 @@ def read_head(connection: Connection, of_account: int, limit: int) -> Sequence[Q
             SELECT * FROM (
                 SELECT b.id, b.attempt, b.priority, b.queued_at, t.name AS tenant, p.name AS provider, p.base_url,
                     coalesce(c.username, '') AS username,
-                    row_number() OVER (PARTITION BY p.base_url, c.username
+                    row_number() OVER (PARTITION BY {ACCOUNT_HOST}, c.username
                         ORDER BY b.priority DESC, b.queued_at) AS round
                 FROM m2m.bulk_change b JOIN m2m.tenant t ON t.id = b.tenant_id
                 JOIN m2m.service_provider p ON p.id = b.service_provider_id

@@ -71,6 +71,8 @@ def test_the_engine_opens_the_account_of_a_provider() -> None:
         ("https://restapi19.att.com", "https://restapi19.att.com"),
         (" HTTPS://RestAPI19.att.com/ ", "https://restapi19.att.com"),
         ("https://restapi19.att.com:8443", "https://restapi19.att.com:8443"),
+        ("https://restapi19.att.com:443", "https://restapi19.att.com"),
+        ("http://[::1]:80/", "http://[::1]"),
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("http://localhost:8080/", "http://localhost:8080"),
         ("http://[::1]:8080", "http://[::1]:8080"),

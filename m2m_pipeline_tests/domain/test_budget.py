@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from m2m_pipeline.domain.budget import (
     AHEAD_SECONDS,
     GRACE_SECONDS,
+    HOLD_SECONDS,
     LEAD_SECONDS,
     PROBE_SECONDS,
     SILENT_IN_A_ROW,
@@ -23,15 +24,14 @@ from m2m_pipeline.domain.budget import (
     Gate,
     Grant,
     Limits,
-    Restraint,
     Wait,
     ask,
     heard,
     is_away,
     pace,
-    restraint,
     throttled,
 )
+from m2m_pipeline.domain.restraint import Restraint, restraint
 
 
 @dataclass
@@ -186,7 +186,7 @@ def test_a_permit_never_lies_far_in_the_future() -> None:
 def test_a_refusal_at_the_limit_lets_everybody_rest_as_long_as_the_carrier_says() -> None:
     limits = Limits(5.0, 5)
 
-    gate = throttled(Gate(), limits, 100.0, retry_after=30.0)
+    gate = throttled(Gate(), limits, 99.9, 100.0, retry_after=30.0)
 
     assert all(isinstance(answer, Wait) for answer in grants(gate, limits, [100.0, 115.0, 129.0]))
     assert isinstance(next(grants(gate, limits, [130.0])), Grant)
@@ -196,18 +196,18 @@ def test_several_refusals_in_one_moment_slow_the_account_down_once() -> None:
     limits = Limits(100.0, 5)
     gate = Gate()
     for _ in range(10):
-        gate = throttled(gate, limits, 100.0)
+        gate = throttled(gate, limits, 99.9, 100.0)
 
     assert pace(gate, limits, 100.0) == pytest.approx(70.0)
 
 
-def test_the_rate_finds_its_way_back() -> None:
+def test_the_rate_is_soon_where_it_was_too_much_lingers_there_and_then_goes_beyond() -> None:
     limits = Limits(100.0, 5)
-    gate = throttled(Gate(), limits, 100.0)
+    gate = throttled(throttled(Gate(), limits, 99.9, 100.0), limits, 101.0, 101.1)
 
-    rates = [pace(gate, limits, 100.0 + seconds) for seconds in (0, 10, 20, 60)]
+    rates = [pace(gate, limits, 101.1 + HOLD_SECONDS + seconds) for seconds in (0, 7, 10, 17, 20, 29, 40, 60)]
 
-    assert rates == pytest.approx([70.0, 87.5, 100.0, 100.0])
+    assert rates == pytest.approx([49.0, 67.7, 69.7, 70.4, 72.5, 100.0, 100.0, 100.0], abs=0.1)
 
 
 SILENT, ANSWERED = Ending(silent=True), Ending(silent=False)
@@ -351,7 +351,7 @@ def test_the_first_answer_closes_the_breaker() -> None:
 
 def test_what_restrains_an_account_is_told_as_long_as_it_does() -> None:
     limits = Limits(100.0, 5)
-    slowed = throttled(throttled(Gate(), limits, 99.0), limits, 100.0, retry_after=12.0)
+    slowed = throttled(throttled(Gate(), limits, 98.9, 99.0), limits, 99.6, 100.0, retry_after=12.0)
 
     told = restraint(slowed, limits, 110.0)
     assert (told.slowed_for, told.rests_for) == (10.0, 2.0)
@@ -414,4 +414,4 @@ def test_where_calls_that_wait_for_places_could_exceed_the_limit_none_waits(rate
 
 
 def test_after_the_carrier_lowered_the_rate_no_call_waits_for_a_place() -> None:
-    assert isinstance(ask_in_full(AMPLE, throttled(Gate(), AMPLE, 990.0)), Wait)
+    assert isinstance(ask_in_full(AMPLE, throttled(Gate(), AMPLE, 989.9, 990.0)), Wait)

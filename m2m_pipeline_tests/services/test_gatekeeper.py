@@ -17,8 +17,8 @@ from m2m_pipeline_tests.faults.proxy import Fault, Harm, proxy_before
 
 ACCOUNT = "an account"
 LIMITS = Limits(calls_per_second=100, in_flight=10)
-LOST = Ended(Unconfirmed(Answer(message="reset")), change=True)
-OVER = Ended(Unreachable(Answer(429), ReasonCode.CARRIER_RATE_LIMITED, throttled=True), change=True)
+LOST = Ended(Unconfirmed(Answer(message="reset")), change=True, left_at=0.0)
+OVER = Ended(Unreachable(Answer(429), ReasonCode.CARRIER_RATE_LIMITED, throttled=True), change=True, left_at=0.0)
 HARMS = pytest.mark.parametrize("harm", [Harm.LOSE_ANSWER, Harm.CUT_BEFORE], ids=lambda harm: harm.name)
 
 

@@ -18,7 +18,7 @@ from m2m_pipeline.services.pacing import Pacer
 from m2m_pipeline.simulator.documents import AccountLimits
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline.storage import gate
-from m2m_pipeline.storage.database import Database
+from m2m_pipeline.storage.database import Database, DatabaseRefusedError
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.world import API_KEY, USERNAME, Options, QuickCarriers, World
 
@@ -26,13 +26,10 @@ DEADLINE_SECONDS = 60.0
 
 
 @contextmanager
-def caller(
-    world: World, calls_per_second: float, in_flight: int, call_ends_seconds: float = gate.CALL_ENDS_SECONDS
-) -> Generator[subprocess.Popen[str]]:
+def caller(world: World, call_ends_seconds: float = gate.CALL_ENDS_SECONDS) -> Generator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "m2m_pipeline_tests.services.caller", world.database_url, world.carrier_url]
-    with subprocess.Popen(
-        [*command, str(calls_per_second), str(in_flight), str(call_ends_seconds)], stdout=subprocess.PIPE, text=True
-    ) as process:
+    limits = [str(world.options.calls_per_second), str(world.options.in_flight)]
+    with subprocess.Popen([*command, *limits, str(call_ends_seconds)], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "calling\n"
@@ -53,11 +50,11 @@ def wait_for_calls(world: World, number: int) -> None:
 
 
 def test_processes_that_share_an_account_exceed_neither_its_rate_nor_its_calls_in_flight(make_world: MakeWorld) -> None:
-    world = make_world(Options(devices=1))
+    world = make_world(Options(devices=1, calls_per_second=40, in_flight=6))
     world.control.set_latency(20, 100)
     with ExitStack() as callers:
         for _ in range(3):
-            callers.enter_context(caller(world, 40, 6))
+            callers.enter_context(caller(world))
         world.control.reset()
         wait_for_calls(world, 200)
         summary = world.control.summary()
@@ -74,9 +71,9 @@ SLOW_MILLISECONDS = 2000.0
 def test_after_a_takeover_the_calls_of_the_killed_process_count_until_they_must_have_ended(
     make_world: MakeWorld,
 ) -> None:
-    world = make_world(Options(devices=1, in_flight=IN_FLIGHT))
+    world = make_world(Options(devices=1, calls_per_second=40, in_flight=IN_FLIGHT))
     world.control.set_latency(SLOW_MILLISECONDS, SLOW_MILLISECONDS)
-    with caller(world, 40, IN_FLIGHT, CALL_ENDS_SECONDS) as killed:
+    with caller(world, CALL_ENDS_SECONDS) as killed:
         wait_for_calls(world, IN_FLIGHT)
         killed.kill()
     world.control.set_latency(0, 0)
@@ -165,8 +162,8 @@ def assert_the_places_were_held(world: World) -> None:
 
 
 def test_a_limit_that_the_carrier_tightened_is_learned(make_world: MakeWorld) -> None:
-    world = make_world(Options(devices=1))
-    with caller(world, 100, 10):
+    world = make_world(Options(devices=1, calls_per_second=100))
+    with caller(world):
         world.control.set_limits(AccountLimits(calls_per_second=20))
         world.control.reset()
         wait_for_calls(world, 150)
@@ -211,6 +208,22 @@ async def _moments(pacer: Pacer, number: int) -> list[float]:
             pacer.give_back(permit)
     await pacer.close()
     return moments
+
+
+def test_who_waits_hears_of_an_error_though_another_who_waited_has_gone(empty_database_url: str) -> None:
+    database = Database(empty_database_url)  # nobody has migrated it
+    pacer = Pacer(database, "an account", Limits(calls_per_second=40, in_flight=20))
+
+    async def wait() -> None:
+        gone, waiting = (asyncio.create_task(pacer.permits(1)) for _ in range(2))
+        await asyncio.sleep(0)
+        gone.cancel()
+        async with asyncio.timeout(DEADLINE_SECONDS / 2):
+            with pytest.raises(DatabaseRefusedError):
+                await waiting
+
+    asyncio.run(wait())
+    database.dispose()
 
 
 _COUNTED_FOR = "SELECT ends_at - extract(epoch FROM clock_timestamp()) FROM m2m.carrier_call WHERE id = %s"

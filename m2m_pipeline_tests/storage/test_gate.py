@@ -6,8 +6,9 @@ from dataclasses import replace
 
 from sqlalchemy import text
 
-from m2m_pipeline.domain.budget import Gate, Grant, Turn
-from m2m_pipeline.storage import gate
+from m2m_pipeline.domain.accounts import ServiceProvider, account_key
+from m2m_pipeline.domain.budget import Gate, Grant, Limits, Turn
+from m2m_pipeline.storage import accounts, gate
 from m2m_pipeline_tests.storage.conftest import Stock
 
 
@@ -32,7 +33,7 @@ def test_an_account_that_was_never_used_may_call_at_once(stock: Stock) -> None:
 
 def test_the_gate_is_found_as_it_was_left(stock: Stock) -> None:
     turns = (Turn("run-1", 10.0, 10.5, turns=3), Turn("run-2", 11.0, 11.5))
-    left = Gate(12.5, 3.5, 11.0, (True, False, True), 99.0, turns, 89.0, 3, 98.0)
+    left = Gate(12.5, 3.5, 11.0, (True, False, True), 99.0, turns, 89.0, 3, 98.0, 13.0)
 
     with stock.database.begin() as tx:
         gate.lock(tx, "a")
@@ -60,6 +61,48 @@ def test_calls_in_flight_are_those_that_began_and_have_not_ended(stock: Stock) -
 
     assert left == 2
     assert in_flight(stock) == 2
+
+
+def configure(stock: Stock, provider: ServiceProvider, base_url: str, rate: float, in_flight: int) -> None:
+    with stock.database.begin() as tx:
+        changed = replace(provider, base_url=base_url, calls_per_second=rate, in_flight=in_flight)
+        accounts.update_provider(tx, changed)
+        accounts.store_credential(tx, changed, "amop/api", b"sealed")
+
+
+def limits(stock: Stock, account: str) -> tuple[Limits | None, Limits | None]:
+    """For who decides, and for who looks on."""
+    with stock.database.begin() as tx:
+        locked = gate.lock(tx, account)
+        seen = gate.read(tx, account)
+    assert seen is not None
+    return locked.limits, seen.limits
+
+
+def test_an_account_allows_the_least_that_one_of_its_providers_is_configured_to(stock: Stock) -> None:
+    configure(stock, stock.ours, "https://carrier.example", 50.0, 2)
+    alone = limits(stock, account_key("https://carrier.example", "amop/api"))
+    configure(stock, stock.theirs, "https://carrier.example", 7.5, 10)
+    together = limits(stock, account_key("https://carrier.example", "amop/api"))
+    configure(stock, stock.theirs, "https://carrier.example:8443", 7.5, 10)
+    elsewhere = limits(stock, account_key("https://carrier.example:8443", "amop/api"))
+
+    assert alone == (Limits(50.0, 2), Limits(50.0, 2))
+    assert together == (Limits(7.5, 2), Limits(7.5, 2))
+    assert elsewhere == (Limits(7.5, 10), Limits(7.5, 10))
+    assert limits(stock, account_key("https://carrier.example", "another")) == (None, None)
+
+
+def test_a_change_is_under_way_at_the_account_whichever_of_its_providers_makes_it(stock: Stock) -> None:
+    for provider in (stock.ours, stock.theirs):
+        configure(stock, provider, "https://carrier.example", 5.0, 1)
+    assert stock.claim(stock.record(provider=stock.theirs))
+
+    with stock.database.begin() as tx:
+        under_way = [
+            gate.change_is_under_way(tx, account_key("https://carrier.example", user)) for user in ("amop/api", "other")
+        ]
+    assert under_way == [True, False]
 
 
 def test_the_calls_of_a_process_that_died_do_not_hold_their_places_for_ever(stock: Stock) -> None:

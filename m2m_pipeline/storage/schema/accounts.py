@@ -7,6 +7,7 @@ from sqlalchemy import (
     CheckConstraint,
     ForeignKey,
     Identity,
+    Index,
     UniqueConstraint,
     text,
 )
@@ -60,6 +61,7 @@ class CarrierCredential(Base):
     __table_args__ = (
         within_tenant("service_provider_id", "service_provider"),
         CheckConstraint("num_nonnulls(ciphertext, reference) = 1", "one_key"),
+        Index("ix_carrier_credential_username", "username"),  # each ask for permits looks for the account's providers
     )
     service_provider_id: Mapped[int] = mapped_column(primary_key=True)
     tenant_id: Mapped[int]

@@ -86,6 +86,7 @@ class CarrierGate(Base):
     open_since: Mapped[float | None]
     lost: Mapped[int] = mapped_column(server_default=text("0"))
     lost_at: Mapped[float | None]
+    rests_until: Mapped[float] = mapped_column(server_default=text("0"))
 
 
 class CarrierCall(Base):
