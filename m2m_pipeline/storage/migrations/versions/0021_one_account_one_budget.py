@@ -6,8 +6,8 @@ Addresses that named their scheme's own port were accounts, and budgets, of thei
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0017"
-down_revision = "0016"
+revision = "0021"
+down_revision = "0020"
 branch_labels = None
 depends_on = None
 
