@@ -42,7 +42,7 @@ def _not_received(device: DeviceWork, outcome: Unreachable, step: "_Stepper") ->
 
 
 def withdrawn(device: DeviceWork) -> Step:
-    """The call did not leave: before its moment the bulk change was stopped, or the lease came too near its end."""
+    """The call did not leave: the bulk change was stopped, or the lease came too near its end, or it would be late."""
     return _Stepper(device, None, None).to(DeviceStatus.PENDING, attempts=device.attempts - 1)
 
 

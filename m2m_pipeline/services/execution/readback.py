@@ -26,18 +26,21 @@ WIDER_WORTH_IT = 0.1
 async def read_back(bench: Workbench, devices: Sequence[DeviceWork], *, over: bool = False) -> None:
     """Settle `devices` by reading each: now, and where the old plan still shows, once more after the settle time.
 
+    That begins when no call to them can be under way any more.
+
     `over`: their bulk change has ended; nothing is sent any more.
     """
     slow = await _read_each(bench, devices, settled=False, over=over)
     if slow:
         await bench.commit()
-        await asyncio.sleep(bench.session.patience.settle)
+        await asyncio.sleep(bench.abandoned.seconds_left(slow) + bench.session.patience.settle)
         await _read_each(bench, slow, settled=True, over=over)
     await bench.commit()
 
 
 async def settle(bench: Workbench, mode: VerifyMode, devices: Sequence[DeviceWork]) -> None:
     """Learn what became of devices of an ended bulk change: those that the list confirms are not read alone."""
+    await bench.abandoned.recall(devices)
     sent = [device.sent_at for device in devices if device.sent_at]
     if sent and mode is not VerifyMode.EACH and len(devices) >= PAGES_WORTH_IT:
         devices = await _confirm_by_pages(bench, devices, min(sent))
