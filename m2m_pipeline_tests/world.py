@@ -60,7 +60,7 @@ def simulator_process() -> Generator[str]:
 class QuickCarriers(CarrierRegistry):
     """The registered adapters with time limits that a test can wait for."""
 
-    def __init__(self, read: float = 0.5, total: float = 5.0) -> None:
+    def __init__(self, read: float = 0.5, total: float = 2.0) -> None:
         self._timeouts = Timeouts(connect=1.0, read=read, total=total)
 
     def open(self, provider: ServiceProvider, credential: Credential) -> Carrier:

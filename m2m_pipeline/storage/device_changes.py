@@ -1,7 +1,7 @@
 """Device changes: their moves along the transition table, each guarded by its sources in the WHERE, and their sums."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from sqlalchemy import Connection, Row, text
 
@@ -138,6 +138,20 @@ def mark_sending(connection: Connection, ids: Sequence[int]) -> None:
     ).rowcount
     if moved != len(ids):
         raise IllegalMoveError(DeviceStatus.SENDING, len(ids) - moved)
+
+
+def seconds_since_sent(connection: Connection, ids: Sequence[int]) -> Mapping[int, float]:
+    """How long ago the intent to call for each device was committed, by id; of those that were sent."""
+    rows = connection.execute(
+        text(
+            """
+            SELECT id, extract(epoch FROM clock_timestamp() - sent_at)::float8 AS seconds
+            FROM m2m.device_change WHERE id = ANY(:ids) AND sent_at IS NOT NULL
+            """
+        ),
+        {"ids": list(ids)},
+    )
+    return {row.id: row.seconds for row in rows}
 
 
 def take_steps(connection: Connection, steps: Sequence[Step]) -> None:

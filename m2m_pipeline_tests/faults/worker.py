@@ -12,6 +12,7 @@ import psutil
 
 from m2m_pipeline.bootstrap import Application, build
 from m2m_pipeline.services import paced
+from m2m_pipeline.services.execution import abandoned
 from m2m_pipeline.settings import Settings
 from m2m_pipeline.storage import gate
 from m2m_pipeline_tests.faults.points import Point, arm
@@ -80,8 +81,9 @@ class Worker:
 def application(settings: Mapping[str, str]) -> Application:
     """The product as this process would build it, with times that a test can wait for."""
     gate.CALL_ENDS_SECONDS = CALL_ENDS_SECONDS
+    abandoned.LEAVES_WITHIN_SECONDS = 0.5
     paced.READ_BACKOFF_SECONDS = 0.05
-    return build(Settings.model_validate(settings), QuickCarriers(read=ANSWER_SECONDS))
+    return build(Settings.model_validate(settings), QuickCarriers(ANSWER_SECONDS, CALL_ENDS_SECONDS))
 
 
 def _run(errand: Errand, mouth: Connection) -> None:

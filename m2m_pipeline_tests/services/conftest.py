@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.services import paced
+from m2m_pipeline.services.execution import abandoned
 from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline.storage import gate
 from m2m_pipeline_tests.world import Options, World, simulator_process
@@ -64,5 +65,6 @@ def quick_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def quick_places(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A silent call, for which nobody waits that long here, keeps its place for a time that a test can wait for."""
+    """A silent call, for which nobody waits that long here, is over, and its place free, in a time to be waited for."""
     monkeypatch.setattr(gate, "CALL_ENDS_SECONDS", 3.0)
+    monkeypatch.setattr(abandoned, "LEAVES_WITHIN_SECONDS", 1.0)

@@ -1,12 +1,17 @@
 """The batches of an attempt overlap, by the carrier's ledger; whoever ends a run loses nothing that is known."""
 
+import signal
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from threading import main_thread
+from traceback import walk_stack
 
 import pytest
 
 from m2m_pipeline.domain.accounts import VerifyMode
+from m2m_pipeline.services.execution.pipeline import Pipeline
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.invariants import check_all
 from m2m_pipeline_tests.services.conftest import MakeWorld
@@ -20,6 +25,14 @@ def wait_until(holds: Callable[[], bool]) -> None:
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def interrupt_while_it_is_closed() -> None:
+    """Ctrl-C for the main thread as soon as it ends a pipeline."""
+    main = main_thread().ident
+    assert main is not None
+    wait_until(lambda: any(f.f_code is Pipeline.close.__code__ for f, _ in walk_stack(sys._current_frames()[main])))
+    signal.pthread_kill(main, signal.SIGINT)
 
 
 def statuses(world: World) -> dict[object, object]:
@@ -83,6 +96,23 @@ def test_whoever_ends_a_run_waits_for_the_calls_under_way_and_sends_nothing_more
     document = world.run(batch.bulk_change_id, SECOND)
     assert document.counts == {"PROCESSED": 40}
     check_all(world.evidence(batch.bulk_change_id))
+
+
+def test_a_second_interrupt_while_a_run_is_ended_cuts_no_call_and_loses_no_outcome(make_world: MakeWorld) -> None:
+    """As when systemd signals all of the services' processes, and `m2m up` signals its own."""
+    world = make_world(Options(devices=2))
+    world.control.set_latency(400, 400)
+    (batch,) = world.prepare(world.submit(batch_size=2).bulk_change_id)
+    with ThreadPoolExecutor(2) as threads:
+        running = threads.submit(world.services.execution.change_devices, batch, OWNER)
+        wait_until(lambda: world.puts() == 2)
+        threads.submit(interrupt_while_it_is_closed)
+        with pytest.raises(KeyboardInterrupt):
+            world.services.execution.release(OWNER)
+        assert statuses(world) == {"APPLIED": 2}
+        assert isinstance(running.exception(), CancelledError)
+    world.services.execution.release(OWNER)
+    assert world.sql("SELECT lease_owner FROM m2m.bulk_change") == [(None,)]
 
 
 def test_a_call_that_is_not_answered_is_not_waited_for_without_end(

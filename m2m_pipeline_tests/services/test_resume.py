@@ -2,7 +2,6 @@
 
 import pytest
 
-from m2m_pipeline.carriers.http import Timeouts
 from m2m_pipeline.carriers.jasper.adapter import JasperCarrier
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider
 from m2m_pipeline.domain.attempt import LeaseLostError, NothingToDoError
@@ -47,7 +46,7 @@ class DyingCarriers(QuickCarriers):
         self._victim, self._before = victim, before
 
     def open(self, provider: ServiceProvider, credential: Credential) -> Carrier:
-        carrier = _Dying(provider.base_url, credential, provider.in_flight, Timeouts())
+        carrier = _Dying(provider.base_url, credential, provider.in_flight, self._timeouts)
         carrier.victim, carrier.before = self._victim, self._before
         return carrier
 

@@ -31,7 +31,7 @@ async def change_devices(bench: Workbench, verify: VerifyMode) -> None:
 
 async def _send_and_read_back(bench: Workbench) -> None:
     """Send and read back in turn, until no outcome is unknown or those that are cannot be learned now."""
-    await read_back(bench, _readable(bench))
+    await read_back(bench, [one for one in _readable(bench) if bench.session.stopped or not _is_under_way(bench, one)])
     fruitless = 0
     while not bench.session.stopped and fruitless < FRUITLESS_ROUNDS:
         await send_pending(bench)
@@ -47,6 +47,11 @@ async def _send_and_read_back(bench: Workbench) -> None:
 def _readable(bench: Workbench) -> list[DeviceWork]:
     """The devices of which a reading tells something: a change for a day to come cannot be seen before."""
     return [device for device in bench.in_status(DeviceStatus.UNCONFIRMED) if device.effective_date is None]
+
+
+def _is_under_way(bench: Workbench, device: DeviceWork) -> bool:
+    """Whether the carrier may be at an abandoned call to the device still: the others are sent meanwhile."""
+    return bench.abandoned.seconds_left([device]) > 0
 
 
 async def _confirm(bench: Workbench, verify: VerifyMode) -> None:
@@ -81,7 +86,8 @@ async def _carrier_is_there(bench: Workbench) -> bool:
 
 
 async def _resume(bench: Workbench) -> None:
-    """What an earlier attempt left in SENDING may have reached the carrier."""
+    """What an earlier attempt left in SENDING may have reached the carrier, or reach it yet."""
+    await bench.abandoned.recall([*bench.in_status(DeviceStatus.SENDING), *bench.in_status(DeviceStatus.UNCONFIRMED)])
     for device in bench.in_status(DeviceStatus.SENDING):
         bench.take(unknown(device, "The attempt that sent this change ended before it had an answer."))
     await bench.commit()

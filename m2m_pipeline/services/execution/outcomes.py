@@ -62,7 +62,8 @@ def _not_received(device: DeviceWork, outcome: Unreachable, step: "_Stepper") ->
 def withdrawn(device: DeviceWork) -> Step:
     """The call did not leave.
 
-    Before its moment the account got into trouble, the bulk change was stopped, or the lease came too near its end.
+    Before its moment the account got into trouble, the bulk change was stopped, or the lease came too near its end; or
+    it would have left too late.
     """
     return _Stepper(device, None, None).to(DeviceStatus.PENDING, attempts=device.attempts - 1)
 

@@ -7,6 +7,7 @@ not wait for our work. One batch is begun ahead, never more.
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -44,8 +45,9 @@ class Pipeline:
         _spare_what_is_loaded()
         self._verify = verify
         self._begun: dict[int, _Begun] = {}
+        self._closing: Future[None] | None = None
         self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="carrier", daemon=True)
+        self._thread = Thread(target=self._run, name="carrier", daemon=True)
         self._thread.start()
         self._session, self._keeper = self._do(self._open(open_session))
 
@@ -60,10 +62,26 @@ class Pipeline:
         self._do(self._change(batch, read_ahead=read_ahead))
 
     def close(self) -> None:
-        """Send nothing more, wait a while for the calls under way, and commit what is known."""
-        self._do(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        """Send nothing more, wait a while for the calls under way, and commit what is known.
+
+        An interrupt does not cut that short, and is raised afterwards: whoever then gives the lease back would give it
+        away with the calls.
+        """
+        if self._closing is None:
+            self._closing = asyncio.run_coroutine_threadsafe(self._close(), self._loop)
+        interrupt: BaseException | None = None
+        while not self._closing.done():
+            try:
+                wait([self._closing])
+            except BaseException as error:  # noqa: BLE001 -- raised below
+                interrupt = error
         self._thread.join()
+        if interrupt:
+            raise interrupt
+        self._closing.result()
+
+    def _run(self) -> None:
+        self._loop.run_forever()
         self._loop.close()
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
@@ -106,6 +124,12 @@ class Pipeline:
         return {device.id: device for device in work}
 
     async def _close(self) -> None:
+        try:
+            await self._come_to_rest()
+        finally:
+            self._loop.call_soon(self._loop.stop)  # once the result of this is handed on
+
+    async def _come_to_rest(self) -> None:
         self._session.stopped = True
         with suppress(TimeoutError):
             async with asyncio.timeout(REST_SECONDS):

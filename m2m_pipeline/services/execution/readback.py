@@ -26,14 +26,15 @@ WIDER_WORTH_IT = 0.1
 async def read_back(bench: Workbench, devices: Sequence[DeviceWork], *, over: bool = False) -> Sequence[DeviceWork]:
     """Settle `devices` by reading each: now, and where the old plan still shows, once more after the settle time.
 
-    Those of which the carrier could not be asked stay as they are, and are returned.
+    The settle time begins when no call to them can be under way any more. Those of which the carrier could not be asked
+    stay as they are, and are returned.
 
     `over`: their bulk change has ended; nothing is sent any more.
     """
     slow, unread = await _read_each(bench, devices, settled=False, over=over)
     if slow:
         await bench.commit()
-        await asyncio.sleep(bench.session.patience.settle)
+        await asyncio.sleep(bench.abandoned.seconds_left(slow) + bench.session.patience.settle)
         _, unread_still = await _read_each(bench, slow, settled=True, over=over)
         unread = [*unread, *unread_still]
     await bench.commit()
@@ -42,6 +43,7 @@ async def read_back(bench: Workbench, devices: Sequence[DeviceWork], *, over: bo
 
 async def settle(bench: Workbench, mode: VerifyMode, devices: Sequence[DeviceWork]) -> None:
     """Learn what became of devices of an ended bulk change: those that the list confirms are not read alone."""
+    await bench.abandoned.recall(devices)
     sent = [device.sent_at for device in devices if device.sent_at]
     if sent and mode is not VerifyMode.EACH and len(devices) >= PAGES_WORTH_IT:
         devices = await _confirm_by_pages(bench, devices, min(sent))

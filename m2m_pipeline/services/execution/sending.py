@@ -6,14 +6,16 @@ permit's moment. What comes back is a move on the workbench. The next group wait
 
 import asyncio
 from collections.abc import Sequence
+from itertools import repeat
 
 from m2m_pipeline.domain.change import DeviceWork
 from m2m_pipeline.domain.outcome import Answer, Applied, ChangeOutcome, Refused, Unconfirmed, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
+from m2m_pipeline.services.execution.abandoned import LEAVES_WITHIN_SECONDS
 from m2m_pipeline.services.execution.outcomes import after_call, withdrawn
 from m2m_pipeline.services.execution.workbench import Workbench
-from m2m_pipeline.services.gatekeeper import Permit
+from m2m_pipeline.services.gatekeeper import Permit, is_abandoned
 
 
 async def send_pending(bench: Workbench) -> None:
@@ -84,20 +86,25 @@ class _Sender:
 
     async def _send_group(self, group: list[DeviceWork], permits: Sequence[Permit]) -> None:
         """Announce the calls of a group, then make them, while the next group is being permitted."""
+        leaves_by = self._clock() + LEAVES_WITHIN_SECONDS
         announced = [] if self._session.stopped else await self._bench.mark_sending(group)
         for unused in permits[len(announced) :]:
             self._pacer.give_back(unused)
-        await asyncio.gather(*map(self._send, announced, permits))
+        await asyncio.gather(*map(self._send, announced, permits, repeat(leaves_by)))
 
-    async def _send(self, device: DeviceWork, announced: Permit) -> None:
+    async def _send(self, device: DeviceWork, announced: Permit, leaves_by: float) -> None:
         """One call at its moment, and the move that follows from it."""
         permit = await self._pacer.in_time(announced)
-        if permit is None or self._session.stopped or not self._lease_outlasts_a_call():
+        called_at = self._clock()
+        late = called_at > leaves_by
+        if permit is None or late or self._session.stopped or not self._lease_outlasts_a_call():
             if permit:
                 self._pacer.give_back(permit)
             self._bench.take(withdrawn(device))
             return
         outcome = await self._call(device, permit)
+        if is_abandoned(outcome):
+            self._bench.abandoned.note(device, called_at)
         self._bench.take(after_call(device, outcome))
         if isinstance(outcome, Applied | Refused):  # nothing else is the carrier's own word on a change
             self._session.in_vain_since = None
@@ -113,4 +120,6 @@ class _Sender:
             async with asyncio.timeout(self._session.lease.left):
                 return await self._session.carrier.change_plan(device.change, permit)
         except TimeoutError:
-            return Unconfirmed(Answer(message="No answer came while this attempt surely held its lease."))
+            return Unconfirmed(
+                Answer(message="No answer came while this attempt surely held its lease."), abandoned=True
+            )

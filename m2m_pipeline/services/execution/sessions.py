@@ -97,8 +97,9 @@ class Sessions:
 
     def end(self, owner: str) -> None:
         """End what an attempt has under way: its calls are waited for, for a while, and what is known is committed."""
-        if pipeline := self._pipelines.pop(owner, None):
+        if pipeline := self._pipelines.get(owner):
             pipeline.close()
+            self._pipelines.pop(owner, None)
 
     def close(self) -> None:
         """End everything that is under way."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from m2m_pipeline.domain.change import DeviceWork, Step
 from m2m_pipeline.domain.status import DeviceStatus
+from m2m_pipeline.services.execution.abandoned import AbandonedCalls
 from m2m_pipeline.services.execution.access import Denied, writes_denied
 from m2m_pipeline.services.execution.session import Session
 from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes
@@ -26,12 +27,14 @@ class Workbench:
     devices: dict[int, DeviceWork] = field(default_factory=dict[int, DeviceWork])
     all_sent: asyncio.Event = field(default_factory=asyncio.Event)  # what is left needs little of the budget
     at_rest: asyncio.Event = field(default_factory=asyncio.Event)  # no change call is announced or under way
+    abandoned: AbandonedCalls = field(init=False)
     _buffer: list[Step] = field(default_factory=list[Step])
     _full: asyncio.Event = field(default_factory=asyncio.Event)
     _committing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.at_rest.set()
+        self.abandoned = AbandonedCalls(self.session)
 
     def in_status(self, status: DeviceStatus) -> list[DeviceWork]:
         """The batch's devices that are in `status` now, in row order."""
