@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from m2m_pipeline.domain.audit_chain import MARK_BYTES, Fault, Link, Position
 from m2m_pipeline.domain.digests import Digest
-from m2m_pipeline.services.audit.digests import Archive, position_after
+from m2m_pipeline.services.audit.digests import Archive, find_lost, position_after
 from m2m_pipeline.services.audit.following import follow
 from m2m_pipeline.services.audit.signing import UnsignedError
 from m2m_pipeline.storage import audit_chain
@@ -78,15 +78,17 @@ def verify(database: Database, archive: Archive | None, tenant_id: int, tenant: 
             None,
             f"is gone, with all up to number {digest.last} that a digest counts ({digest.made_at}, {digest.name}).",
         )
-    proven, signed = fault.number - 1 if fault else position.number, against.held
+    proven, held = fault.number - 1 if fault else position.number, against.held
+    signed = held.last if held else 0
+    lost = find_lost(database, archive, tenant_id, signed) if archive and not (fault or against.broken) else None
     return Verified(
         tenant=tenant,
         checked_from=1,
         proven=proven,
-        signed=signed.last if signed else 0,
-        signed_at=signed.made_at if signed else None,
+        signed=signed,
+        signed_at=held.made_at if held else None,
         unsealed=_count_unsealed(database, tenant_id),
-        fault=fault or against.broken,
+        fault=fault or against.broken or lost,
     )
 
 
@@ -99,6 +101,8 @@ def verify_recent(database: Database, archive: Archive | None, tenant_id: int, t
         last, _ = archive.last(tenant_id) if archive else (None, b"")
     except UnsignedError as error:
         return _unverified(tenant, Fault(1, None, str(error)))
+    if archive and (lost := find_lost(database, archive, tenant_id, last.last if last else 0)):
+        return _unverified(tenant, lost)
     position = position_after(last)
     fault = _still_there(database, tenant_id, last) or _compare_all(database, tenant_id, position, _Against(iter(())))
     return Verified(

@@ -63,6 +63,15 @@ class AuditLink(Base):
     hash: Mapped[bytes]
 
 
+class AuditSigned(Base):
+    """Up to which number of a tenant's chain digests were seen at a place: of a removed tenant's, too."""
+
+    __tablename__ = "audit_signed"
+    tenant_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    place: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int]
+
+
 class TransactionMark(Base):
     """What a transaction leaves, so that it is known to be committed where the answer was lost (`storage.marks`)."""
 
