@@ -142,6 +142,20 @@ def find_lost(database: Database, archive: Archive, tenant_id: int, signed: int)
     )
 
 
+def read_digests(
+    database: Database, archive: Archive, tenant_id: int, names: Sequence[str]
+) -> Iterator[Digest | Fault]:
+    """As `Archive.read_all`; and at the end a fault where the place had more of them once."""
+    signed = 0
+    for one in archive.read_all(names):
+        yield one
+        if isinstance(one, Fault):
+            return
+        signed = one.last
+    if fault := find_lost(database, archive, tenant_id, signed):
+        yield fault
+
+
 def position_after(digest: Digest | None) -> Position:
     """Where the chain goes on after a digest."""
     return Position(digest.last, bytes.fromhex(digest.head), digest.newest) if digest else Position()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from m2m_pipeline.domain.audit_chain import MARK_BYTES, Fault, Link, Position
 from m2m_pipeline.domain.digests import Digest
-from m2m_pipeline.services.audit.digests import Archive, find_lost, position_after
+from m2m_pipeline.services.audit.digests import Archive, find_lost, position_after, read_digests
 from m2m_pipeline.services.audit.following import follow
 from m2m_pipeline.services.audit.signing import UnsignedError
 from m2m_pipeline.storage import audit_chain
@@ -70,7 +70,8 @@ def verify(database: Database, archive: Archive | None, tenant_id: int, tenant: 
         DatabaseUnavailableError: as it says.
 
     """
-    against, position = _Against(archive.read_all(names) if archive else iter(())), Position()
+    told = read_digests(database, archive, tenant_id, names) if archive else iter(())
+    against, position = _Against(told), Position()
     fault = _compare_all(database, tenant_id, position, against)
     if fault is None and (digest := against.missing):
         fault = Fault(
@@ -78,17 +79,15 @@ def verify(database: Database, archive: Archive | None, tenant_id: int, tenant: 
             None,
             f"is gone, with all up to number {digest.last} that a digest counts ({digest.made_at}, {digest.name}).",
         )
-    proven, held = fault.number - 1 if fault else position.number, against.held
-    signed = held.last if held else 0
-    lost = find_lost(database, archive, tenant_id, signed) if archive and not (fault or against.broken) else None
+    proven, signed = fault.number - 1 if fault else position.number, against.held
     return Verified(
         tenant=tenant,
         checked_from=1,
         proven=proven,
-        signed=signed,
-        signed_at=held.made_at if held else None,
+        signed=signed.last if signed else 0,
+        signed_at=signed.made_at if signed else None,
         unsealed=_count_unsealed(database, tenant_id),
-        fault=fault or against.broken or lost,
+        fault=fault or against.broken,
     )
 
 
