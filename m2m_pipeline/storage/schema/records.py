@@ -72,6 +72,17 @@ class AuditSigned(Base):
     number: Mapped[int]
 
 
+class Purged(Base):
+    """What the retention removed that was no tenant's. Of tenants the audit log tells."""
+
+    __tablename__ = "purged"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=NOW)
+    records: Mapped[str]
+    count: Mapped[int]
+    before: Mapped[datetime]
+
+
 class TransactionMark(Base):
     """What a transaction leaves, so that it is known to be committed where the answer was lost (`storage.marks`)."""
 
