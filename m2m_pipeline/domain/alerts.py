@@ -19,6 +19,7 @@ class AlertName(StrEnum):
     RECONCILIATION_STALE = "RECONCILIATION_STALE"
     PROMISE_BROKEN = "PROMISE_BROKEN"
     UPKEEP_FAILED = "UPKEEP_FAILED"
+    UPKEEP_LATE = "UPKEEP_LATE"
     NOTICES_DEAD = "NOTICES_DEAD"
     PLATFORM_SILENT = "PLATFORM_SILENT"
 
@@ -99,6 +100,13 @@ ALERTS: Mapping[AlertName, Alert] = {
         "the last run of a scheduled job failed or died; of reconciliation, the last for a provider",
         "The last run of that job in Dagster.",
         ("m2m audit verify", "m2m audit digest"),
+    ),
+    AlertName.UPKEEP_LATE: Alert(
+        "scheduled work is not done",
+        "no run of the job audit_digest, audit_verification, checks, daily_statistics_job or retention has ended well "
+        "for `M2M_UPKEEP_LIMIT_HOURS`",
+        "Whether the job's schedule is on in Dagster, its last ticks have errors, and what its last runs came to.",
+        ("m2m health",),
     ),
     AlertName.NOTICES_DEAD: Alert(
         "notices were given up",

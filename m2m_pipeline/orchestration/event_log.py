@@ -1,6 +1,6 @@
 """Dagster's event log: how the worker of a run writes it, and what Dagster itself never removes from it."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from functools import cache
 
@@ -10,7 +10,7 @@ import psycopg2.extensions
 from dagster._core.instance.utils import RUNLESS_RUN_ID
 from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, DynamicPartitionsTable
 from dagster._core.storage.event_log.sql_event_log import SqlEventLogStorage
-from sqlalchemy import and_, event, exists, or_
+from sqlalchemy import and_, event, exists, func, or_, select
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import Pool
 
@@ -60,9 +60,10 @@ def make_room_for_checks(instance: dg.DagsterInstance, partitions: Collection[st
         )
 
 
-def purge_checks(instance: dg.DagsterInstance, before: datetime) -> int:
+def purge_checks(instance: dg.DagsterInstance, before: datetime, note: Callable[[int], None]) -> int:
     """Remove what checks came to before a moment, which Dagster keeps when it deletes their runs; how many.
 
+    `note` is told how many just before they go.
     Kept is what the catalog shows: the latest of each check, and of each partition that is still there.
     """
     log = instance.event_log_storage
@@ -75,5 +76,9 @@ def purge_checks(instance: dg.DagsterInstance, before: datetime) -> int:
         told.c.partition.is_not(None), ~exists().where(DynamicPartitionsTable.c.partition == told.c.partition)
     )
     old = told.c.create_timestamp < before.astimezone(UTC).replace(tzinfo=None)
+    going = and_(old, is_followed, or_(is_gone, is_followed_there))
     with log.index_connection() as connection:
-        return connection.execute(told.delete().where(old, is_followed, or_(is_gone, is_followed_there))).rowcount
+        if count := connection.execute(select(func.count()).select_from(told).where(going)).scalar_one():
+            note(count)
+            connection.execute(told.delete().where(going))
+    return count

@@ -20,6 +20,9 @@ from m2m_pipeline.services.retention import Retention
 BATCH = 100
 """Runs that are looked at together."""
 
+RUNS, CHECKS = "dagster_run", "asset_check_execution"
+"""What they are called in the records of what was removed."""
+
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
@@ -28,8 +31,11 @@ def purge_expired(context: dg.OpExecutionContext, platform: Platform) -> None:
     """Remove old runs and expired records, and tell how many."""
     keeper = platform.services.retention
     with operators_told(platform.services.alerting, context.job_name):
-        removed = {**keeper.purge_records(), "dagster_run": purge_runs(context.instance, keeper)}
-        removed["asset_check_execution"] = purge_checks(context.instance, keeper.run_limit())
+        removed = {**keeper.purge_records(), RUNS: purge_runs(context.instance, keeper)}
+        before = keeper.run_limit()
+        removed[CHECKS] = purge_checks(
+            context.instance, before, lambda count: keeper.note(CHECKS, {None: count}, before)
+        )
     told = ", ".join(f"{count} of {name}" for name, count in removed.items() if count) or "nothing"
     context.log.info("Removed: %s.", redacted(told))
     context.add_output_metadata({name: dg.MetadataValue.int(count) for name, count in removed.items()})
@@ -54,9 +60,9 @@ def purge_runs(instance: dg.DagsterInstance, keeper: Retention) -> int:
         going = [run for run in found if bulk_changes[run.run_id] in {None, *ended}]
         if not going:
             return removed
-        tenants = [ended[one] for run in going if (one := bulk_changes[run.run_id]) is not None]
+        tenants = [ended[one] if (one := bulk_changes[run.run_id]) is not None else None for run in going]
         # On record first: rather an entry for what a crash left standing than a run that vanished without one.
-        keeper.note_runs(Counter(tenants), before)
+        keeper.note(RUNS, Counter(tenants), before)
         for run in going:
             instance.compute_log_manager.delete_logs(prefix=[run.run_id])
             instance.delete_run(run.run_id)

@@ -1,6 +1,6 @@
 """The watcher: raises each alert once, resolves it once, and tells the operators through the outbox."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -16,6 +16,11 @@ from m2m_pipeline.storage.breaches import Scope
 from m2m_pipeline.storage.database import Database
 
 HEARTBEAT = "watcher"
+
+_JOB = "job "
+"""Of a scheduled job it is a sign of life that a run has ended well."""
+
+_LOOKED_AT = frozenset({*alerts.WATCHED, AlertName.UPKEEP_LATE, AlertName.PLATFORM_SILENT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +47,11 @@ class Health:
 class Alerting:
     """Knows rows. That it is not running itself, only somebody outside can see: `health`, and `miss_the_watcher`."""
 
-    def __init__(self, database: Database, limits: Scope) -> None:
+    def __init__(self, database: Database, limits: Scope, due: Mapping[str, float]) -> None:
+        """`due`: for how many hours each scheduled job may have no run that ends well."""
         self._database = database
         self._limits = limits
+        self._due = due
 
     def watch(self) -> Watched:
         """Look once. Alert, notice and sign of life are one commit: a tick that dies tells nothing twice.
@@ -56,7 +63,7 @@ class Alerting:
         with self._database.begin() as tx:
             alerts.lock(tx)
             heartbeats.beat(tx, HEARTBEAT)  # which ends its own silence
-            return self._tell(tx, {*alerts.WATCHED, AlertName.PLATFORM_SILENT}, alerts.find(tx, self._limits))
+            return self._tell(tx, _LOOKED_AT, [*alerts.find(tx, self._limits), *self._late(tx)])
 
     def hold(self, verdicts: Iterable[Verdict]) -> Watched:
         """Tell of promises that are broken, and of those that hold again, where no other alert does.
@@ -65,12 +72,18 @@ class Alerting:
         """
         ours = [one for one in verdicts if PROMISES[one.check].alert is AlertName.PROMISE_BROKEN]
         found = [Finding(AlertName.PROMISE_BROKEN, one.check.value, one.sentence) for one in ours if not one.holds]
-        return self._tell_of(AlertName.PROMISE_BROKEN, {one.check.value for one in ours}, found)
+        with self._database.begin() as tx:
+            alerts.lock(tx)
+            return self._tell(tx, {AlertName.PROMISE_BROKEN}, found, {one.check.value for one in ours})
 
     def end_upkeep(self, job: str, failure: str | None = None) -> Watched:
         """Tell that a scheduled job failed, and why; or that it went well."""
         found = [Finding(AlertName.UPKEEP_FAILED, job, failure)] if failure else []
-        return self._tell_of(AlertName.UPKEEP_FAILED, {job}, found)
+        with self._database.begin() as tx:
+            alerts.lock(tx)
+            if job in self._due and not failure:
+                heartbeats.beat(tx, f"{_JOB}{job}")
+            return self._tell(tx, {AlertName.UPKEEP_FAILED}, found, {job})
 
     def miss_the_watcher(self, waited_seconds: float) -> bool:
         """Tell that the watcher is silent, however many processes miss it; whether it is.
@@ -96,10 +109,13 @@ class Alerting:
         with self._database.begin() as tx:
             return Health(heartbeats.quiet_seconds(tx, HEARTBEAT), alerts.list_open(tx))
 
-    def _tell_of(self, name: AlertName, subjects: Collection[str], found: Sequence[Finding]) -> Watched:
-        with self._database.begin() as tx:
-            alerts.lock(tx)
-            return self._tell(tx, {name}, found, subjects)
+    def _late(self, tx: Connection) -> Iterator[Finding]:
+        """Scheduled jobs of which no run has ended well for too long; a new one is given the time."""
+        for job, hours in self._due.items():
+            heartbeats.expect(tx, f"{_JOB}{job}")
+            quiet = (heartbeats.quiet_seconds(tx, f"{_JOB}{job}") or 0) / 3600
+            if quiet >= hours:
+                yield Finding(AlertName.UPKEEP_LATE, job, f"No run has ended well for {quiet:.0f} hours.")
 
     def _tell(
         self,

@@ -86,7 +86,7 @@ class Auditing:
         Raises:
             TenantUnknownError: there is none of that name.
             NothingToExportError: no entry of that time.
-            UnprovenExportError: the entries are not what was sealed.
+            UnprovenExportError: the entries, or the digests over them, are not what was sealed.
 
         """
         self.seal()

@@ -1,4 +1,4 @@
-"""Removes what is no longer needed, and writes into each tenant's audit log what it was.
+"""Removes what is no longer needed, and writes down what it was: into its tenant's audit log, where it was a tenant's.
 
 Never removed: audit entries and their seals, bulk changes with their devices and results, and what has not ended.
 """
@@ -6,6 +6,8 @@ Never removed: audit entries and their seals, bulk changes with their devices an
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+
+from sqlalchemy import Connection
 
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.storage import audit, retention
@@ -48,36 +50,34 @@ class Retention:
         with self._database.begin() as tx:
             return retention.list_ended(tx, bulk_change_ids)
 
-    def note_runs(self, counts: Mapping[int, int], before: datetime) -> None:
-        """Record that so many runs of each tenant are about to be removed."""
+    def note(self, records: str, counts: Mapping[int | None, int], before: datetime) -> None:
+        """Record that so many records of each tenant (None: of the platform) are about to be removed elsewhere."""
         with self._database.begin() as tx:
-            for tenant_id, count in counts.items():
-                audit.write(
-                    tx,
-                    AuditKind.RECORDS_PURGED,
-                    tenant_id=tenant_id,
-                    actor=ACTOR,
-                    outcome="PURGED",
-                    request={"records": "dagster_run", "count": count, "before": before.isoformat()},
-                )
+            _note(tx, records, counts, before)
 
     @retrying_transient
     def _purge_batch(self, table: str, before: datetime) -> int:
         """Delete one batch, and record it in the same transaction."""
         with self._database.begin() as tx:
             counts = retention.delete_expired(tx, table, before, BATCH)
-            for tenant_id, count in counts.items():
-                if tenant_id is not None:
-                    audit.write(
-                        tx,
-                        AuditKind.RECORDS_PURGED,
-                        tenant_id=tenant_id,
-                        actor=ACTOR,
-                        outcome="PURGED",
-                        request={"records": table, "count": count, "before": before.isoformat()},
-                    )
+            _note(tx, table, counts, before)
         return sum(counts.values())
 
     def _limit(self, days: int) -> datetime:
         with self._database.begin() as tx:
             return retention.find_limit(tx, days)
+
+
+def _note(tx: Connection, records: str, counts: Mapping[int | None, int], before: datetime) -> None:
+    for tenant_id, count in counts.items():
+        if tenant_id is None:
+            retention.record_purged(tx, records, count, before)
+            continue
+        audit.write(
+            tx,
+            AuditKind.RECORDS_PURGED,
+            tenant_id=tenant_id,
+            actor=ACTOR,
+            outcome="PURGED",
+            request={"records": records, "count": count, "before": before.isoformat()},
+        )

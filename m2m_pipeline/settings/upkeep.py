@@ -59,6 +59,13 @@ class UpkeepSettings(BaseModel):
         description="A check fails where nobody has compared a provider with the carrier for longer, in hours",
         examples=["48"],
     )
+    upkeep_limit_hours: float = Field(
+        default=48.0,
+        gt=0,
+        description="An alert is raised where a scheduled job (for reconciliation there is another) has not ended well "
+        "for longer, in hours; give it more than the time between two runs of the rarest",
+        examples=["48"],
+    )
     daily_cron: str = Field(
         default="10 0 * * *",
         pattern=CRON,

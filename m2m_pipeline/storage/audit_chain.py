@@ -165,6 +165,28 @@ def find_range(connection: Connection, tenant_id: int, begin: datetime, end: dat
     return None if first is None else (first, last)
 
 
+def note_signed(connection: Connection, tenant_id: int, place: str, number: int) -> None:
+    """Digests up to that number of a tenant's chain are at the place."""
+    connection.execute(
+        text(
+            """
+            INSERT INTO m2m.audit_signed AS s (tenant_id, place, number) VALUES (:tenant, :place, :number)
+            ON CONFLICT (tenant_id, place) DO UPDATE SET number = excluded.number WHERE s.number < excluded.number
+            """
+        ),
+        {"tenant": tenant_id, "place": place, "number": number},
+    )
+
+
+def find_signed(connection: Connection, tenant_id: int, place: str) -> int:
+    """Up to which number digests of a tenant's chain were ever seen at the place; 0 where none was."""
+    found = connection.execute(
+        text("SELECT number FROM m2m.audit_signed WHERE tenant_id = :tenant AND place = :place"),
+        {"tenant": tenant_id, "place": place},
+    ).scalar()
+    return found or 0
+
+
 def list_tenants(connection: Connection) -> dict[int, str]:
     """The names of all tenants, by id."""
     rows = connection.execute(text("SELECT id, name FROM m2m.tenant ORDER BY id"))

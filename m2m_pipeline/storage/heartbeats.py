@@ -18,6 +18,14 @@ def beat(connection: Connection, name: str) -> None:
     )
 
 
+def expect(connection: Connection, name: str) -> None:
+    """From now on signs of life are expected, unless there was one already."""
+    connection.execute(
+        text("INSERT INTO m2m.heartbeat (name) VALUES (:name) ON CONFLICT DO NOTHING"),
+        {"name": name},
+    )
+
+
 def quiet_seconds(connection: Connection, name: str) -> float | None:
     """Seconds since the last sign of life; None where there never was one."""
     return connection.execute(

@@ -50,6 +50,14 @@ def delete_expired(connection: Connection, table: str, before: datetime, most: i
     return dict(rows.tuples().all())
 
 
+def record_purged(connection: Connection, records: str, count: int, before: datetime) -> None:
+    """Write down that so many records which are no tenant's, from before a moment, are removed."""
+    connection.execute(
+        text("INSERT INTO m2m.purged (records, count, before) VALUES (:records, :count, :before)"),
+        {"records": records, "count": count, "before": before},
+    )
+
+
 def list_ended(connection: Connection, bulk_change_ids: Sequence[int]) -> Mapping[int, int]:
     """Those of the bulk changes that have ended, with the tenant of each."""
     rows = connection.execute(

@@ -146,6 +146,47 @@ def test_a_digest_that_is_gone_is_named(tmp_path: Path, database_url: str) -> No
     log.database.dispose()
 
 
+@pytest.mark.parametrize("kept", [0, 1], ids=["all of them", "the last"])
+def test_digests_that_are_gone_from_the_end_are_missed_and_nothing_is_signed_before_they_are_back(
+    tmp_path: Path, database_url: str, kept: int
+) -> None:
+    """As where the directory is not mounted: what is mounted over is an empty one."""
+    log = Log(database_url, directory(tmp_path))
+    for _ in range(2):
+        log.write(4)
+        list(log.auditing.digest())
+    files = sorted((tmp_path / "digests" / "0000000001").iterdir())[kept:]
+    contents = [file.read_bytes() for file in files]
+    for file in files:
+        file.unlink()
+    log.write(2)
+
+    ours, theirs = sorted(log.auditing.verify(), key=lambda one: one.tenant)
+    recent, _ = log.auditing.verify_recent()
+    digested, others = log.auditing.digest()
+
+    told = f"Number {2 * kept + 1}: digests are gone: {tmp_path}/digests had them up to number 4"
+    assert [str(one.fault)[: len(told)] for one in (ours, recent, digested)] == [told] * 3
+    assert (ours.proven, ours.signed, theirs.holds) == (5, 2 * kept, True)
+    assert others.digest is not None
+    for file, content in zip(files, contents, strict=True):
+        assert not file.exists()
+        file.write_bytes(content)
+    assert [one.digest and one.digest.first for one in log.auditing.digest()] == [5]
+    assert [one.holds for one in log.auditing.verify()] == [True, True]
+    log.database.dispose()
+
+
+def test_another_place_begins_with_the_first_number_and_is_no_fault(tmp_path: Path, log: Log) -> None:
+    log.write(4)
+    list(log.auditing.digest())
+    elsewhere = Auditing(log.database, directory(tmp_path / "elsewhere"), Signatures(SECRET, ()))
+
+    assert all(one.holds for one in elsewhere.verify())
+    assert [one.digest and one.digest.first for one in elsewhere.digest()] == [1, 1]
+    assert all(one.holds for one in log.auditing.verify())
+
+
 def test_after_another_key_the_old_digests_are_believed_by_the_old_public_key(log: Log) -> None:
     log.write(4)
     list(log.auditing.digest())

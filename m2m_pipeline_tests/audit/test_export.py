@@ -27,6 +27,17 @@ def grown(log: Log) -> Log:
     return log
 
 
+def period(log: Log, first: int, last: int) -> Period:
+    """The time of our entries with these numbers."""
+    with log.owner() as owner:
+        begin, end = owner.execute(
+            "SELECT min(e.at), max(e.at) FROM m2m.audit_entry e JOIN m2m.audit_link l ON l.entry_id = e.id "
+            "WHERE l.tenant_id = 1 AND number BETWEEN %s AND %s",
+            (first, last),
+        ).fetchone() or (NOW, NOW)
+    return Period(begin, end + timedelta(seconds=1))
+
+
 def checked(folder: Path, *arguments: str) -> tuple[int, str]:
     """What the program in the folder says, without any of our packages."""
     command = [sys.executable, "-I", "-S", str(folder / "check_export.py"), str(folder), *arguments]
@@ -47,14 +58,7 @@ def test_an_export_is_checked_without_us(log: Log, tmp_path: Path, format_: Expo
 
 
 def test_a_period_is_widened_to_whole_digests(log: Log, tmp_path: Path) -> None:
-    with grown(log).owner() as owner:
-        (begin,) = owner.execute(
-            "SELECT e.at FROM m2m.audit_entry e JOIN m2m.audit_link l ON l.entry_id = e.id "
-            "WHERE l.tenant_id = 1 AND number = 8"
-        ).fetchone() or (NOW,)
-    period = Period(begin, begin + timedelta(seconds=1))
-
-    done = log.auditing.export("acme", period, ExportFormat.CSV, tmp_path / "out")
+    done = grown(log).auditing.export("acme", period(log, 8, 8), ExportFormat.CSV, tmp_path / "out")
 
     assert (done.first, done.last, done.digests, done.signed) == (6, 10, 1, 10)
     assert checked(tmp_path / "out") == (0, "acme: the chain holds from 6 to 10; numbers 6 to 10 are signed.\n")
@@ -96,6 +100,32 @@ def test_what_is_not_what_was_sealed_is_not_exported(log: Log, tmp_path: Path) -
         owner.execute("UPDATE m2m.audit_entry SET actor = 'x' WHERE tenant_id = 1")
     with pytest.raises(UnprovenExportError, match="Number 1"):
         log.auditing.export("acme", ALWAYS, ExportFormat.CSV, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("digest", "instead", "told"),
+    [
+        (6, b"", "Number 6: a digest is gone"),
+        (6, b"{}", "Number 6: the digest .* is not what was signed"),
+        (11, b"", "Number 11: digests are gone"),
+    ],
+    ids=["one is gone", "one is forged", "the last is gone"],
+)
+def test_without_a_digest_over_what_is_asked_for_nothing_is_exported(
+    log: Log, tmp_path: Path, digest: int, instead: bytes, told: str
+) -> None:
+    grown(log)
+    first_ones, all_of_it = period(log, 1, 3), ALWAYS
+    file = tmp_path / "digests" / "0000000001" / f"{digest:015}.json"
+    file.unlink()
+    if instead:
+        file.write_bytes(instead)
+
+    with pytest.raises(UnprovenExportError, match=told):
+        log.auditing.export("acme", all_of_it, ExportFormat.CSV, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    done = log.auditing.export("acme", first_ones, ExportFormat.CSV, tmp_path / "out")
+    assert (done.first, done.last, done.signed) == (1, 5, 5), "what is before it has its digest"
 
 
 def test_a_time_without_entries_is_an_error_and_leaves_nothing(log: Log, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def break_(world: World, name: AlertName) -> str:
             world.submit_and_run()
             world.sql("UPDATE m2m.notice SET status = 'DEAD', ended_at = clock_timestamp(), last_failure = 'no'")
             return f"destination {stored.destination.id} of {TENANT}"
-        case AlertName.PROMISE_BROKEN | AlertName.UPKEEP_FAILED | AlertName.PLATFORM_SILENT:
+        case AlertName.PROMISE_BROKEN | AlertName.UPKEEP_FAILED | AlertName.UPKEEP_LATE | AlertName.PLATFORM_SILENT:
             raise AssertionError(name)
     return f"provider {PROVIDER} of {TENANT}"
 
@@ -161,6 +161,32 @@ def test_drift_is_too_much_for_the_alert_where_it_is_for_the_check(world: World)
     bearable.close()
     assert not world.services.checks.of_everything([Check.DRIFT_IN_BOUNDS])[0].holds
     assert [one.name for one in world.services.alerting.watch().raised] == [AlertName.DRIFT]
+
+
+def test_scheduled_work_that_has_not_ended_well_for_too_long_is_told_until_it_does(world: World) -> None:
+    alerting = world.services.alerting
+    assert alerting.watch().raised == [], "it is given the time from the first look on"
+    world.sql("UPDATE m2m.heartbeat SET at = at - interval '49 hours'")
+    for job in ("audit_verification", "daily_statistics_job", "retention"):
+        alerting.end_upkeep(job)
+    alerting.end_upkeep("checks", "it failed")
+
+    (late,) = alerting.watch().raised
+    assert (late.name, late.subject) == (AlertName.UPKEEP_LATE, "checks")
+    assert late.detail == "No run has ended well for 49 hours."
+    alerting.end_upkeep("checks")
+    assert [one.name for one in alerting.watch().resolved] == [AlertName.UPKEEP_LATE]
+    assert alerting.health().open_alerts == []
+
+
+def test_work_that_is_not_scheduled_is_not_missed(world: World) -> None:
+    world.services.alerting.end_upkeep("audit_digest")  # by hand, where no place for digests is configured
+    world.services.alerting.end_upkeep("reconciliation of acme/att")  # of which RECONCILIATION_STALE tells
+    world.services.alerting.watch()
+    world.sql("UPDATE m2m.heartbeat SET at = at - interval '47 hours'")
+    world.sql("UPDATE m2m.heartbeat SET at = at - interval '2 hours' WHERE name ~ 'digest|reconciliation'")
+
+    assert world.services.alerting.watch().raised == []
 
 
 def test_the_operators_are_mailed_what_it_means_and_what_to_type(world: World) -> None:

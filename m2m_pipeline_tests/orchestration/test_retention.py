@@ -1,9 +1,11 @@
 """The retention removes what is over and old, and nothing that anybody needs; what it removed is on record."""
 
 from datetime import datetime
+from uuid import uuid4
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEvent, DagsterEventType
 
 from m2m_pipeline.orchestration.assets import bulk_change_partitions
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change as job
@@ -14,7 +16,16 @@ from m2m_pipeline.storage.retention import EXPIRED
 from m2m_pipeline_tests.world import World
 
 OLD, RECENT = 100, 80
-KEPT_FOR_EVER = {"audit_entry", "audit_link", "bulk_change", "device_change", "device", "tenant", "service_provider"}
+KEPT_FOR_EVER = {
+    "audit_entry",
+    "audit_link",
+    "bulk_change",
+    "device_change",
+    "device",
+    "tenant",
+    "service_provider",
+    "purged",
+}
 
 
 def run_of(instance: dg.DagsterInstance, bulk_change_id: int, status: dg.DagsterRunStatus) -> str:
@@ -90,6 +101,25 @@ def test_old_runs_go_but_for_those_of_a_change_that_has_not_ended(
     assert partitions == {str(waiting), str(document.id + 1000)}
     told = world.sql("SELECT request FROM m2m.audit_entry WHERE kind = 'RECORDS_PURGED'")
     assert [(one["records"], one["count"]) for (one,) in told if isinstance(one, dict)] == [("dagster_run", 2)]
+
+
+@pytest.mark.usefixtures("everything_is_old")
+def test_what_is_no_tenants_is_on_record_for_ever_when_it_goes(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    world.sql(
+        "INSERT INTO m2m.alert (name, subject, detail, resolved_at) VALUES ('DRIFT', '', '', now() - '99 d'::interval)"
+    )
+    instance.create_run_for_job(retention, status=dg.DagsterRunStatus.SUCCESS)
+    for _ in range(3):
+        evaluation = dg.AssetCheckEvaluation(asset_key=dg.AssetKey("kept"), check_name="balance", passed=True)
+        told = DagsterEvent(DagsterEventType.ASSET_CHECK_EVALUATION.value, "job", event_specific_data=evaluation)
+        instance.report_dagster_event(told, run_id=str(uuid4()))
+
+    purge(instance, platform)
+
+    recorded = world.sql("SELECT records, count, before < now() + interval '2 d' FROM m2m.purged ORDER BY id")
+    assert recorded == [("alert", 1, True), ("dagster_run", 1, True), ("asset_check_execution", 2, True)]
 
 
 def test_recent_runs_stay(world: World, platform: Platform, instance: dg.DagsterInstance) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import stamina
+from sqlalchemy import text
 
 from m2m_pipeline.domain.alerts import AlertName
 from m2m_pipeline.domain.digests import ArchiveUnavailableError
@@ -220,6 +221,15 @@ def test_a_schedule_is_on_and_asks_for_one_run_of_its_job() -> None:
 
         assert (schedule.job_name, len(requests or [])) == (job, 1)
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
+
+
+@pytest.mark.usefixtures("world", "digests")
+def test_each_scheduled_job_is_missed_where_it_does_not_run(platform: Platform) -> None:
+    platform.services.alerting.watch()
+    with platform.services.database.begin() as tx:
+        tx.execute(text("UPDATE m2m.heartbeat SET at = at - interval '49 hours'"))
+
+    assert {one.subject for one in platform.services.alerting.watch().raised} == {job for job, _ in SCHEDULES.values()}
 
 
 @pytest.mark.usefixtures("world", "digests")

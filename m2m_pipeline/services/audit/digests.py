@@ -94,6 +94,12 @@ def _write_next(database: Database, archive: Archive, tenant_id: int, name: str)
         last, content = archive.last(tenant_id)
     except UnsignedError as error:
         return Digested(name, None, Fault(1, None, str(error)))
+    signed = last.last if last else 0
+    if fault := find_lost(database, archive, tenant_id, signed):
+        return Digested(name, None, fault)
+    if last:
+        with database.begin() as tx:
+            audit_chain.note_signed(tx, tenant_id, archive.place.name, signed)
     position = position_after(last)
     first, marks = position.number + 1, list[str]()
     for link in follow(database, tenant_id, position, most=MOST):
@@ -117,6 +123,37 @@ def _write_next(database: Database, archive: Archive, tenant_id: int, name: str)
     )
     written = archive.place.write(digest.name, archive.signatures.sign(digest))
     return Digested(name, digest if written else None)
+
+
+def find_lost(database: Database, archive: Archive, tenant_id: int, signed: int) -> Fault | None:
+    """What is wrong with a place that has a tenant's digests up to number `signed`: it had more of them once.
+
+    So it is where the directory that is meant is not mounted. Another place begins anew.
+    """
+    with database.begin() as tx:
+        number = audit_chain.find_signed(tx, tenant_id, archive.place.name)
+    if number <= signed:
+        return None
+    return Fault(
+        signed + 1,
+        None,
+        f"digests are gone: {archive.place.name} had them up to number {number}. See that it is mounted and whole; "
+        "where they are lost, keep what is there, and go on with another M2M_AUDIT_DIGEST_TARGET.",
+    )
+
+
+def read_digests(
+    database: Database, archive: Archive, tenant_id: int, names: Sequence[str]
+) -> Iterator[Digest | Fault]:
+    """As `Archive.read_all`; and at the end a fault where the place had more of them once."""
+    signed = 0
+    for one in archive.read_all(names):
+        yield one
+        if isinstance(one, Fault):
+            return
+        signed = one.last
+    if fault := find_lost(database, archive, tenant_id, signed):
+        yield fault
 
 
 def position_after(digest: Digest | None) -> Position:

@@ -13,7 +13,7 @@ from typing import TextIO
 from m2m_pipeline.domain.audit_chain import FIELDS, Fault, Link, Position, Value
 from m2m_pipeline.domain.digests import Digest
 from m2m_pipeline.services.audit import check_export
-from m2m_pipeline.services.audit.digests import Archive
+from m2m_pipeline.services.audit.digests import Archive, read_digests
 from m2m_pipeline.services.audit.following import follow
 from m2m_pipeline.storage import audit_chain
 from m2m_pipeline.storage.database import Database
@@ -34,12 +34,12 @@ class NothingToExportError(ValueError):
 
 
 class UnprovenExportError(Exception):
-    """What should be exported is not what was sealed."""
+    """What should be exported is not what was sealed, or its digests do not prove it."""
 
     def __init__(self, tenant: str, fault: Fault) -> None:
         super().__init__(
-            f"The audit log of {tenant} was not exported: it is not what was sealed. {fault} Trying again does not "
-            "help: see `m2m audit verify` and docs/audit.md."
+            f"The audit log of {tenant} was not exported: it is not proven to be what was sealed. {fault} Trying again "
+            "does not help: see `m2m audit verify` and docs/audit.md."
         )
 
 
@@ -78,7 +78,7 @@ def export(
 
     Raises:
         NothingToExportError: no entry of that time is sealed.
-        UnprovenExportError: the entries are not what was sealed; nothing of use was written.
+        UnprovenExportError: the entries, or the digests over them, are not what was sealed; nothing of use was written.
         FileExistsError: the folder exists.
 
     """
@@ -90,7 +90,7 @@ def export(
             f"{name} has no sealed audit entry from {period.begin:%Y-%m-%d} on and before {period.end:%Y-%m-%d}. "
             "Nothing was written. Choose another period."
         )
-    files, covering = _covering(archive, tenant_id, asked)
+    files, covering = _covering(database, archive, tenant, asked) if archive else ([], [])
     first = covering[0].first if covering and covering[0].first < asked[0] else asked[0]
     last = max(asked[1], covering[-1].last) if covering else asked[1]
     position = _before(database, tenant_id, first)
@@ -107,14 +107,24 @@ def export(
 
 
 def _covering(
-    archive: Archive | None, tenant_id: int, asked: tuple[int, int]
+    database: Database, archive: Archive, tenant: tuple[int, str], asked: tuple[int, int]
 ) -> tuple[list[tuple[str, bytes]], list[Digest]]:
-    """The digests that cover some of the numbers, and their files by the name each gets."""
+    """The digests that cover some of the numbers, and their files by the name each gets.
+
+    Raises:
+        UnprovenExportError: one of them is gone, or not what was signed.
+
+    """
+    tenant_id, name = tenant
     files: list[tuple[str, bytes]] = []
     covering: list[Digest] = []
-    for one in archive.read_all(archive.names(tenant_id)) if archive else ():
-        if isinstance(one, Digest) and one.last >= asked[0] and one.first <= asked[1]:
-            assert archive is not None
+    for one in read_digests(database, archive, tenant_id, archive.names(tenant_id)):
+        begins = one.number if isinstance(one, Fault) else one.first
+        if begins > asked[1]:
+            break
+        if isinstance(one, Fault):
+            raise UnprovenExportError(name, one)
+        if one.last >= asked[0]:
             covering.append(one)
             files.append((f"digest-{one.name.rpartition('/')[2]}", archive.place.read(one.name)))
     return files, covering

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from m2m_pipeline.domain.audit_chain import MARK_BYTES, Fault, Link, Position
 from m2m_pipeline.domain.digests import Digest
-from m2m_pipeline.services.audit.digests import Archive, position_after
+from m2m_pipeline.services.audit.digests import Archive, find_lost, position_after, read_digests
 from m2m_pipeline.services.audit.following import follow
 from m2m_pipeline.services.audit.signing import UnsignedError
 from m2m_pipeline.storage import audit_chain
@@ -70,7 +70,8 @@ def verify(database: Database, archive: Archive | None, tenant_id: int, tenant: 
         DatabaseUnavailableError: as it says.
 
     """
-    against, position = _Against(archive.read_all(names) if archive else iter(())), Position()
+    told = read_digests(database, archive, tenant_id, names) if archive else iter(())
+    against, position = _Against(told), Position()
     fault = _compare_all(database, tenant_id, position, against)
     if fault is None and (digest := against.missing):
         fault = Fault(
@@ -99,6 +100,8 @@ def verify_recent(database: Database, archive: Archive | None, tenant_id: int, t
         last, _ = archive.last(tenant_id) if archive else (None, b"")
     except UnsignedError as error:
         return _unverified(tenant, Fault(1, None, str(error)))
+    if archive and (lost := find_lost(database, archive, tenant_id, last.last if last else 0)):
+        return _unverified(tenant, lost)
     position = position_after(last)
     fault = _still_there(database, tenant_id, last) or _compare_all(database, tenant_id, position, _Against(iter(())))
     return Verified(

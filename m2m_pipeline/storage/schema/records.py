@@ -63,6 +63,26 @@ class AuditLink(Base):
     hash: Mapped[bytes]
 
 
+class AuditSigned(Base):
+    """Up to which number of a tenant's chain digests were seen at a place: of a removed tenant's, too."""
+
+    __tablename__ = "audit_signed"
+    tenant_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    place: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int]
+
+
+class Purged(Base):
+    """What the retention removed that was no tenant's. Of tenants the audit log tells."""
+
+    __tablename__ = "purged"
+    id: Mapped[int] = mapped_column(Identity(), primary_key=True)
+    at: Mapped[datetime] = mapped_column(server_default=NOW)
+    records: Mapped[str]
+    count: Mapped[int]
+    before: Mapped[datetime]
+
+
 class TransactionMark(Base):
     """What a transaction leaves, so that it is known to be committed where the answer was lost (`storage.marks`)."""
 
