@@ -1,14 +1,20 @@
-"""A random mix of troubles strikes one call in five, by seed: whatever happens, the invariants hold in the end."""
+"""A random mix of troubles strikes one call in five, by seed: whatever happens, the invariants hold in the end.
+
+A seed that fails is printed; `@example(seed=…)` beside `@given` brings its mix back.
+"""
 
 import random
 from collections.abc import Sequence
 
 import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
 
 from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.evidence import Evidence
 from m2m_pipeline_tests.invariants import check_all
+from m2m_pipeline_tests.local.waiting import wait_until
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.world import NEW, OLD, OWNER, Options, QuickCarriers, World
 
@@ -32,10 +38,12 @@ LISTS = (
     Rule(name="list_moves"),
     Rule(name="list_unordered"),
 )
+ENDS = ("rate_plan_retired", "key_revoked", "role_denied", "ip_blocked")
+SETTLE = 0.2
 
 
 def a_mix(chance: random.Random) -> Sequence[Rule]:
-    """Troubles that together strike their share of the calls; one of the list; two let the account rest, once each.
+    """Troubles that together strike their share of the calls; one of the list; some let the account rest, once each.
 
     A trouble that says that the device is gone strikes changes only: of a reading it would be the truth.
     """
@@ -47,14 +55,20 @@ def a_mix(chance: random.Random) -> Sequence[Rule]:
             share=each,
             seed=chance.randrange(10**6),
             methods=None if name in ANY_CALL else frozenset({"PUT"}),
-            delay_s=0.05,
+            delay_s=chance.choice([SETTLE / 4, 3 * SETTLE]),
             interval_s=0.02,
             size_mb=2,
         )
         for name in chosen
     ]
     slowed = [Rule(name=name, skip_calls=chance.randrange(50), calls=1) for name in ("rate_limited", "burst_503")]
-    return [*slowed, *struck, chance.choice(LISTS)]
+    tightened = Rule(name="limit_tightened", skip_calls=chance.randrange(50), calls=20, calls_per_second=5)
+    return [*slowed, *struck, chance.choice(LISTS), *chance.sample([tightened], chance.randrange(2))]
+
+
+def an_end(chance: random.Random, devices: int) -> Rule:
+    """A refusal that holds for every device, from the midst of the changes on."""
+    return Rule(name=chance.choice(ENDS), rate_plan=NEW, skip_calls=chance.randrange(devices // 2, devices))
 
 
 def run_through(world: World, mix: Sequence[Rule], batch_size: int) -> Evidence:
@@ -66,31 +80,56 @@ def run_through(world: World, mix: Sequence[Rule], batch_size: int) -> Evidence:
     for batch in batches:
         world.drive(batch, read_ahead=True)
     world.services.execution.finalize(bulk_change_id, OWNER)
-    struck = [call.scenario for call in world.control.calls() if call.method == "PUT"]
-    assert sum(name not in {None, mix[-1].name} for name in struck) > STRUCK / 2 * len(struck)
+    met = [({*(call.scenario or "").split("+")}, call) for call in world.control.calls() if call.method == "PUT"]
+    struck = [call for names, call in met if names & {*ANY_CALL, *CHANGES}]
+    assert len(struck) > STRUCK / 4 * sum(not names & {*ENDS} for names, _ in met)
+    later = {call.iccid for names, call in met if "accepted_202_applied_later" in names and call.status == 202}
+    wait_until(
+        lambda: later <= {change.iccid for change in world.control.changes()}, "the carrier has made what it accepted"
+    )
     world.control.stop_all()
     assert world.settle() == 0
     return world.evidence(bulk_change_id)
 
 
-@pytest.mark.parametrize(
-    ("seed", "devices"), [*((seed, 200) for seed in range(3)), pytest.param(3, 2000, marks=pytest.mark.timeout(300))]
-)
-def test_the_invariants_hold_in_any_mix_of_troubles(make_world: MakeWorld, seed: int, devices: int) -> None:
+def hold_in_a_mix(make_world: MakeWorld, seed: int, devices: int) -> None:
+    """Let the seed choose a world and its troubles, and hold what is left of them against the invariants."""
     chance = random.Random(seed)  # noqa: S311 -- reproducible, not secret
+    large = devices >= 1000
     options = Options(
         devices=devices,
         calls_per_second=5000.0,
-        in_flight=chance.choice([5, 20]) if devices < 1000 else 50,
+        in_flight=50 if large else chance.choice([5, 20]),
         verify=chance.choice([VerifyMode.PAGES, VerifyMode.EACH]),
-        settle=0.2,
+        settle=SETTLE,
         patience=5.0,
     )
     world = make_world(options, QuickCarriers(read=0.3, total=1.0))
-    world.import_devices(chance.sample(world.iccids, 10), chance.choice([OLD, NEW]))
-    mix = a_mix(chance)
+    world.sql("DELETE FROM m2m.carrier_gate")  # what an example before this one has taught
+    known, unknown = chance.sample(world.iccids, 10), chance.sample(world.iccids, 10)
+    world.import_devices(known, chance.choice([OLD, NEW]))
+    world.sql("UPDATE m2m.device SET rate_plan = NULL WHERE iccid = ANY(%s)", unknown)
+    ends = [] if large else chance.sample([an_end(chance, devices)], chance.randrange(2))
+    mix = [*ends, *a_mix(chance)]
     print(f"seed {seed}: {[rule.name for rule in mix]}, {options}")  # noqa: T201 -- shown where the test fails
     evidence = run_through(world, mix, batch_size=devices // chance.choice([1, 2, 4]))
 
     assert {"PROCESSED"} <= {*evidence.statuses().values()} <= {"PROCESSED", "REFUSED", "SKIPPED"}
     check_all(evidence)
+
+
+# A mix is not made simpler by another seed, and the same seed is not the same run to the millisecond.
+@settings(
+    max_examples=3,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_the_invariants_hold_in_any_mix_of_troubles(make_world: MakeWorld, seed: int) -> None:
+    hold_in_a_mix(make_world, seed, 200)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", [3])
+def test_the_invariants_hold_in_a_large_mix(make_world: MakeWorld, seed: int) -> None:
+    hold_in_a_mix(make_world, seed, 2000)
