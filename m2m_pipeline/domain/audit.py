@@ -20,9 +20,9 @@ class AuditKind(StrEnum):
     PROVIDER_CONFIGURED = "PROVIDER_CONFIGURED"  # security: an account was added or changed
     CREDENTIAL_CHANGED = "CREDENTIAL_CHANGED"  # security: a carrier credential was stored
     DRIFT_REPAIRED = "DRIFT_REPAIRED"  # AMOP took over what the carrier shows of a device
-    SIGN_IN_FAILED = "SIGN_IN_FAILED"  # security: somebody came with a key or token that does not hold
+    SIGN_IN_FAILED = "SIGN_IN_FAILED"  # security: a key, token or sign-in of somebody does not hold
     SIGNED_IN = "SIGNED_IN"  # security: somebody signed in at the page
-    PERMISSION_DENIED = "PERMISSION_DENIED"  # security: somebody asked for what their role does not grant
+    PERMISSION_DENIED = "PERMISSION_DENIED"  # security: beyond what a role grants, or by a form not our own
     KEY_CREATED = "KEY_CREATED"  # security: an API key was made
     KEY_REVOKED = "KEY_REVOKED"  # security: an API key holds no more
     DESTINATION_CHANGED = "DESTINATION_CHANGED"  # security: where notices go, or what signs them, was changed

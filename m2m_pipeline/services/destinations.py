@@ -13,6 +13,8 @@ from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.destinations import StoredDestination
 from m2m_pipeline.storage.vault import Vault
 
+OPERATORS = "(operators)"
+"""The tenant in whose audit log stands what was changed of the operators' destinations."""
 SHORTEST_SECRET = 16
 REMOVED = "Its destination was removed."
 
@@ -154,15 +156,15 @@ class Destinations:
 
     @staticmethod
     def _note(tx: Connection, stored: StoredDestination, outcome: str, actor: str) -> None:
-        if stored.tenant_id is not None:  # the audit log is a tenant's
-            audit.write(
-                tx,
-                AuditKind.DESTINATION_CHANGED,
-                tenant_id=stored.tenant_id,
-                actor=actor,
-                outcome=outcome,
-                request={"destination": stored.id, "kind": stored.kind.value, "address": stored.address},
-            )
+        owner = accounts.ensure_tenant(tx, OPERATORS).id if stored.tenant_id is None else stored.tenant_id
+        audit.write(
+            tx,
+            AuditKind.DESTINATION_CHANGED,
+            tenant_id=owner,
+            actor=actor,
+            outcome=outcome,
+            request={"destination": stored.id, "kind": stored.kind.value, "address": stored.address},
+        )
 
 
 def owner_name(destination_id: int) -> str:

@@ -17,6 +17,8 @@ ENTRIES_A_MINUTE = 30
 
 How many were left out stands in the next entry.
 """
+_LONGEST = 500
+"""Characters of a message, which may repeat what somebody has sent."""
 
 
 class SecurityLog:
@@ -39,9 +41,10 @@ class SecurityLog:
         if left_out is None:
             return
         more = f" {left_out} more of these were not recorded one by one." if left_out else ""
+        told = "".join(letter if letter.isprintable() else "\ufffd" for letter in message[:_LONGEST]) + more
         with self._database.begin() as tx:
             owner = accounts.ensure_tenant(tx, NOBODY).id if tenant_id is None else tenant_id
-            audit.write(tx, kind, tenant_id=owner, actor=actor, outcome="DENIED", message=message + more)
+            audit.write(tx, kind, tenant_id=owner, actor=actor, outcome="DENIED", message=told)
 
     def _admit(self, stream: _Stream) -> int | None:
         """How many were left out before this one; None where this one is left out too."""

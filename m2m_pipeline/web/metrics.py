@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.services.monitoring import Measured
 from m2m_pipeline.storage.gauges import Counted
 from m2m_pipeline.web.documentation import problems
@@ -37,6 +38,11 @@ def get_metrics(request: Request, given: Annotated[HTTPAuthorizationCredentials 
     door = front_door(request)
     wanted = door.settings.metrics_token.get_secret_value()
     if wanted and not (given and hmac.compare_digest(given.credentials.encode(), wanted.encode())):
+        if given:
+            log = door.application.security_log
+            log.denied(
+                AuditKind.SIGN_IN_FAILED, "metrics:?", "The metrics were asked for with a token that does not hold."
+            )
         raise ProblemError("not-signed-in", "The metrics ask for the bearer token of M2M_METRICS_TOKEN.")
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Once(door.application.monitoring.measure()))

@@ -9,6 +9,7 @@ from typing import Annotated, cast
 from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 
@@ -116,10 +117,12 @@ async def foreign_form(request: Request) -> AsyncGenerator[FormData]:
     """The fields, and at most one file, that somebody sent from our own page who need not be signed in.
 
     Raises:
-        ProblemError: it came from somewhere else, or cannot be read.
+        ProblemError: it came from somewhere else, or cannot be read; the first is in the audit log.
 
     """
-    check_origin(request)
+    if not _is_from_here(request):
+        await run_in_threadpool(_note, request, "a form from another site")
+        raise ProblemError("permission-denied", "The form was sent from another site than this one.")
     limit = front_door(request).settings.max_body_bytes
     try:
         async with request.form(max_files=1, max_fields=_MAX_FIELDS, max_part_size=limit) as form:
@@ -132,16 +135,17 @@ async def own_form(request: Request) -> AsyncIterator[FormData]:
     """What one of our own forms sent, from our own page.
 
     Raises:
-        ProblemError: it came from somewhere else, or cannot be read.
+        ProblemError: it came from somewhere else, or cannot be read; the first is in the audit log.
 
     """
-    known = cast("Visitor | None", getattr(request.state, "visitor", None))
+    known = _known(request)
     # Left half way, a generator inside another one is closed by the garbage collector, and its file with it.
     async with aclosing(foreign_form(request)) as forms:
         async for form in forms:
             given = form.get("form_token")
             expected = known.form_token if known else ""
             if not expected or not isinstance(given, str) or not hmac.compare_digest(given.encode(), expected.encode()):
+                await run_in_threadpool(_note, request, "a form without the token of its page")
                 raise ProblemError(
                     "permission-denied", "The form is not one of yours. Open its page again, and repeat it."
                 )
@@ -153,18 +157,29 @@ OwnForm = Annotated[FormData, Depends(own_form)]
 ForeignForm = Annotated[FormData, Depends(foreign_form)]
 
 
-def check_origin(request: Request) -> None:
-    """Whether a form comes from our own page, by what the browser says of it.
+def _known(request: Request) -> Visitor | None:
+    """Who was found to be signed in before, for the same request."""
+    return cast("Visitor | None", getattr(request.state, "visitor", None))
 
-    Raises:
-        ProblemError: it comes from another site, or the browser does not say where from.
 
-    """
-    origin = request.headers.get("origin", "")
+def _note(request: Request, what: str) -> None:
+    """Have a refused form in the audit log, as that of who is signed in, if anybody."""
+    known = _known(request)
+    actor, tenant_id = (known.principal.actor, known.principal.tenant_id) if known else ("page:?", None)
+    log = front_door(request).application.security_log
+    log.denied(AuditKind.PERMISSION_DENIED, actor, f"{request.method} {request.url.path}: {what}.", tenant_id)
+
+
+def _is_from_here(request: Request) -> bool:
+    """Whether a form comes from our own page, by what the browser says of it; it must say so."""
     public = front_door(request).settings.public_url
-    own = urlsplit(public).netloc if public else request.headers.get("host", "")
-    if not own or urlsplit(origin).netloc != own or (public and urlsplit(origin).scheme != urlsplit(public).scheme):
-        raise ProblemError("permission-denied", "The form was sent from another site than this one.")
+    try:
+        origin = urlsplit(request.headers.get("origin", ""))
+    except ValueError:
+        return False
+    if public:
+        return (origin.scheme, origin.netloc) == (urlsplit(public).scheme, urlsplit(public).netloc)
+    return bool(origin.netloc) and origin.netloc == request.headers.get("host", "")
 
 
 def is_loopback(request: Request) -> bool:
