@@ -83,6 +83,7 @@ class Options:
     lease: float = 60.0
     probe: float = 0.2
     overlap: Literal["refuse", "wait"] = "refuse"
+    pause: float = 0.0
 
 
 class World:
@@ -123,6 +124,7 @@ class World:
             outage_patience_seconds=self.options.patience,
             probe_seconds=self.options.probe,
             overlap=self.options.overlap,
+            attempt_pause_seconds=self.options.pause,
         )
 
     def close(self) -> None:

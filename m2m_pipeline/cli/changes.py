@@ -116,16 +116,19 @@ def status(bulk_change_id: int, as_json: AsJson = False, tenant: Tenant = "defau
         running = document.status == "PROCESSING"
         provider = services.accounts.provider(tenant, document.provider) if running else None
         standing = services.standings.of(provider) if provider else None
+        rest = services.queue.rests_for(bulk_change_id)
         earlier = services.queue.waits_for(bulk_change_id) if document.status == "QUEUED" else None
     if as_json:
         chosen = {"id", "status", "total", "counts", "attempt", "carrier_calls", "timings"}
         told = document.model_dump(mode="json", include=chosen)
         account = standing.model_dump(mode="json") if standing else None
-        print(json.dumps({**told, "account": account, "waits_for": earlier}))
+        print(json.dumps({**told, "account": account, "waits_for": earlier, "rests_for": rest}))
         return
     print(progress_line(document))
     if earlier:
         print(f"It waits for bulk change {earlier}: they share devices.")
+    if rest:
+        print(f"Its last attempts came to nothing: the next one begins in {rest:.0f} s.")
     if standing and (why := slowdown(standing)):
         print(why)
 

@@ -73,7 +73,7 @@ ALERTS: Mapping[AlertName, Alert] = {
     ),
     AlertName.ATTEMPTS_DIE: Alert(
         "attempts at a bulk change die",
-        f"{FRUITLESS_ATTEMPTS} attempts in a row lost their lease and brought no device to its end",
+        f"{FRUITLESS_ATTEMPTS} attempts in a row lost their lease and brought no device any further",
         "The failed runs of the bulk change in Dagster: memory, the host, the database's connections.",
         ("m2m status ID --tenant TENANT",),
     ),

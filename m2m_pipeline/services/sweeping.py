@@ -22,7 +22,7 @@ from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.leases import Stranded
 
 MAX_ATTEMPTS = 5
-"""Attempts in a row that brought no device to its end. One that got on may be followed by any number."""
+"""Attempts in a row that brought no device any further. One that got on may be followed by any number."""
 
 LOADING_SECONDS = 60.0
 """A run's process may take so long to load on a machine that starts many: a short lease must not make it pass for dead,
@@ -92,7 +92,7 @@ class Sweeping:
         attempt = leases.claim(tx, stranded.id, f"sweep-{secrets.token_hex(6)}", self._lease_seconds)
         assert attempt is not None
         _note(tx, stranded.tenant_id, stranded.id, "GIVEN_UP", why)
-        message = f"{MAX_ATTEMPTS} attempts in a row brought no device to its end. {why}"
+        message = f"{MAX_ATTEMPTS} attempts in a row brought no device any further. {why}"
         bulk_changes.stop(tx, attempt, ReasonCode.RUN_ATTEMPTS_EXHAUSTED, message)
         return attempt
 

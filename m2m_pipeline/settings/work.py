@@ -48,6 +48,14 @@ class WorkSettings(BaseModel):
         description="How often the sweeper looks for attempts that died, in seconds",
         examples=["30"],
     )
+    attempt_pause_seconds: float = Field(
+        default=150.0,
+        ge=0,
+        le=600,
+        description="How long a bulk change rests after two attempts in a row without progress, in seconds; twice as "
+        "long after each further one",
+        examples=["150"],
+    )
     settle_seconds: float = Field(
         default=5.0,
         ge=0,

@@ -30,7 +30,7 @@ class Stranded:
     tenant_id: int
     service_provider_id: int
     attempt: int
-    fruitless: int  # attempts in a row, this one counted, in which no device was brought to its end
+    fruitless: int  # attempts in a row, this one counted, in which no device got on
     owner: str | None
 
 
@@ -153,11 +153,12 @@ def find_holder(connection: Connection, bulk_change_id: int, owner: str) -> str 
     ).scalar_one_or_none()
 
 
-# An attempt bore fruit where it brought a device to its end.
+# An attempt bore fruit where it brought a device to its end, or so far that the next one need not send it.
 _STRANDED = """
     SELECT b.id, b.tenant_id, b.service_provider_id, b.attempt, b.lease_owner, CASE WHEN EXISTS (SELECT 1 FROM
-        m2m.device_change c WHERE c.bulk_change_id = b.id AND c.ended_at > b.attempt_queued_at) THEN 1 ELSE
-        b.fruitless_attempts + 1 END AS fruitless
+        m2m.device_change c WHERE c.bulk_change_id = b.id AND (greatest(c.ended_at, c.verified_at) > b.attempt_queued_at
+        OR (c.status = 'APPLIED' AND c.sent_at > b.attempt_queued_at))) THEN 1 ELSE b.fruitless_attempts + 1 END
+        AS fruitless
     FROM m2m.bulk_change b
 """
 

@@ -20,6 +20,7 @@ SETTINGS = {
     "M2M_SETTLE_SECONDS": "0.3",
     "M2M_OUTAGE_PATIENCE_SECONDS": "6",
     "M2M_LEASE_SECONDS": "4",
+    "M2M_ATTEMPT_PAUSE_SECONDS": "2",
     "M2M_SWEEP_INTERVAL_SECONDS": "5",
     # Whatever the time of day is: a test that wants a schedule starts its job.
     "M2M_RECONCILE_CRON": "0 0 1 1 *",

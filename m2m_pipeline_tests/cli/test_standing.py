@@ -105,3 +105,12 @@ def test_the_account_is_read_while_a_run_decides_on_it(m2m: Shell, world: World,
     with world.services.database.begin() as tx:
         tx.exec_driver_sql("SELECT 1 FROM m2m.carrier_gate FOR UPDATE")
         assert shell("provider", "list", *OURS).status == 0
+
+
+def test_a_change_that_rests_after_attempts_that_came_to_nothing_says_so(m2m: Shell, world: World) -> None:
+    bulk_change_id = str(world.submit().bulk_change_id)
+    world.sql("UPDATE m2m.bulk_change SET fruitless_attempts = 3")
+    _, told = m2m("status", bulk_change_id, *OURS).out.splitlines()
+
+    assert re.fullmatch(r"Its last attempts came to nothing: the next one begins in (2\d\d|300) s\.", told)
+    assert 290 < json.loads(m2m("status", bulk_change_id, "--json", *OURS).out)["rests_for"] <= 300

@@ -40,6 +40,7 @@ def make_world(
             monkeypatch.setenv("M2M_DATABASE_URL", database_url)
             monkeypatch.setenv("M2M_ENCRYPTION_KEYS", world.key)
             monkeypatch.setenv("M2M_SETTLE_SECONDS", str(options.settle))
+            monkeypatch.setenv("M2M_ATTEMPT_PAUSE_SECONDS", str(options.pause))
             monkeypatch.setenv("M2M_OUTAGE_PATIENCE_SECONDS", str(options.patience))
             return world
 

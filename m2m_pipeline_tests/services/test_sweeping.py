@@ -132,6 +132,23 @@ def test_an_attempt_that_brought_devices_to_their_end_does_not_count(world: Worl
     assert world.sql("SELECT fruitless_attempts FROM m2m.bulk_change") == [(1,)]
 
 
+def test_an_attempt_that_changed_devices_in_a_batch_it_did_not_finish_does_not_count(make_world: MakeWorld) -> None:
+    """The first batch of an account with few calls a second takes minutes."""
+    world = make_world(Options(devices=5, in_flight=1))
+    bulk_change_id = world.submit(batch_size=5).bulk_change_id
+    for number, place in enumerate((1, 3), start=1):  # the sending is interrupted, and again
+        exhaust(world, bulk_change_id)
+        die_in_a_call(world, bulk_change_id, world.iccids[place], f"run-{number}")
+        assert sweep(world) == [Swept(bulk_change_id, number)]
+    exhaust(world, bulk_change_id)
+    (batch,) = world.prepare(bulk_change_id, "run-3")
+    world.services.execution.change_devices(batch, "run-3")  # and the confirmed ones are not told to AMOP
+    expire_lease(world)
+
+    assert sweep(world) == [Swept(bulk_change_id, 3)]
+    assert world.sql("SELECT fruitless_attempts FROM m2m.bulk_change") == [(1,)]
+
+
 def test_a_dispatch_is_given_up_only_while_its_attempt_waits(world: World) -> None:
     bulk_change_id = world.submit().bulk_change_id
     give_up = world.services.sweeping.give_up_dispatch

@@ -33,7 +33,7 @@ def test_each_device_of_a_request_is_looked_up_among_the_open_ones_by_itself(sto
 
 def test_the_head_of_the_queue_is_read_from_the_queue_alone_and_no_device_that_does_not_wait(stock: Stock) -> None:
     stock.record()
-    plan = plan_of(stock.database, lambda tx: queue.read_head(tx, 5, 100))
+    plan = plan_of(stock.database, lambda tx: queue.read_head(tx, 5, 100, 150.0))
     assert "Index Scan using ix_bulk_change_queue" in plan
     assert "using ix_device_change_waiting" in plan
 
