@@ -171,6 +171,33 @@ def test_what_was_answered_before_is_known_where_it_stands_in_the_row(empty_data
         assert list(kept) == [answer for *_, answer in answered]
 
 
+def test_addresses_of_before_are_written_in_one_way(empty_database_url: str, engine: Engine) -> None:
+    """With its scheme's own port an address was another account, with a budget of its own."""
+    upgrade(empty_database_url, "0016")
+    becomes = {
+        "https://carrier.example:443": "https://carrier.example",
+        "https://carrier.example:8443": "https://carrier.example:8443",
+        "https://carrier.example:80": "https://carrier.example:80",
+        "http://[::1]:80": "http://[::1]",
+        "http://[::443]": "http://[::443]",
+    }
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO m2m.tenant (name) VALUES ('acme')"))
+        for address in becomes:
+            connection.execute(
+                text(
+                    "INSERT INTO m2m.service_provider (tenant_id, name, integration_type, base_url) "
+                    "SELECT id, :address, 'POD19', :address FROM m2m.tenant"
+                ),
+                {"address": address},
+            )
+    upgrade(empty_database_url)
+
+    with engine.begin() as connection:
+        rows = connection.execute(text("SELECT name, base_url FROM m2m.service_provider"))
+        assert {row.name: row.base_url for row in rows} == becomes
+
+
 def test_changes_of_before_have_had_time_for_all_their_calls(empty_database_url: str, engine: Engine) -> None:
     """Of one that was tried again, only the last attempt's start is known."""
     upgrade(empty_database_url, "0012")
