@@ -6,8 +6,10 @@ again, and the record that the commit left says that nothing is to be done any m
 
 import json
 import time
+import traceback
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import cast
 
 from sqlalchemy import Connection
@@ -17,7 +19,7 @@ from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.domain.request import parse_request
 from m2m_pipeline.services.submission import Submission
 from m2m_pipeline.storage import accounts, inbox
-from m2m_pipeline.storage.database import Database, DatabaseRefusedError
+from m2m_pipeline.storage.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 
 DRAIN_SECONDS = 25.0
 """How long one look at the queue goes on: Dagster allows a sensor 60, and the last request may take some of them."""
@@ -83,6 +85,10 @@ class Intake:
             taken = self._database.decide(lambda tx: self._record(tx, message, content))
         except (_UnreadableError, DatabaseRefusedError) as error:
             return Left(message.id, message.deliveries, str(error))
+        except (UnknownInboxError, DatabaseUnavailableError):
+            raise
+        except Exception as error:  # noqa: BLE001 -- a fault of ours over one message must not hold up the others
+            return Left(message.id, message.deliveries, _unforeseen(error))
         queue.delete(message)
         return taken
 
@@ -110,6 +116,12 @@ class Intake:
                 "not help: correct the setting, or add the tenant with `m2m provider set NAME --tenant TENANT`."
             )
         return tenant.id
+
+
+def _unforeseen(error: Exception) -> str:
+    """What kind of fault it is, and where: its words may repeat the message's."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"an unforeseen {type(error).__name__} at {Path(where.filename).name}:{where.lineno}."
 
 
 def _read(body: str) -> Mapping[str, object]:

@@ -202,21 +202,36 @@ class Database:
             self._fence(connection, attempt, mark, shared=shared)
             yield connection
 
-    def _fence(self, connection: Connection, attempt: Attempt, mark: str, *, shared: bool) -> None:
-        """Lock the attempt's bulk change, and leave the transaction's mark."""
-        held = connection.execute(
+    def once(self, attempt: Attempt, mark: str, work: Callable[[Connection], None]) -> None:
+        """Do the work as in `fenced`, unless it was done before under the same mark: it may be said again at any time.
+
+        Raises:
+            LeaseLostError: as `fenced`.
+            DatabaseUnavailableError: whether the work was recorded is known when it is said again.
+
+        """
+        with self.begin() as connection:
+            if self._fence(connection, attempt, mark, shared=False):
+                work(connection)
+
+    def _fence(self, connection: Connection, attempt: Attempt, mark: str, *, shared: bool) -> bool:
+        """Lock the attempt's bulk change, and leave the transaction's mark; False where it is left already."""
+        fence = connection.execute(
             text(
                 f"""
                 WITH held AS (SELECT tenant_id FROM m2m.bulk_change
                     WHERE id = :id AND lease_token = :token AND lease_owner = :owner
-                    {"FOR SHARE" if shared else "FOR NO KEY UPDATE"})
-                INSERT INTO m2m.transaction_mark (id, tenant_id) SELECT CAST(:mark AS uuid), tenant_id FROM held
+                    {"FOR SHARE" if shared else "FOR NO KEY UPDATE"}),
+                left_now AS (INSERT INTO m2m.transaction_mark (id, tenant_id)
+                    SELECT CAST(:mark AS uuid), tenant_id FROM held ON CONFLICT DO NOTHING RETURNING id)
+                SELECT EXISTS (SELECT 1 FROM left_now) AS is_new FROM held
                 """
             ),
             {"id": attempt.bulk_change_id, "token": attempt.token, "owner": attempt.owner, "mark": mark},
-        )
-        if held.rowcount != 1:
+        ).first()
+        if fence is None:
             raise LeaseLostError(attempt)
+        return bool(fence.is_new)
 
     def _stands(self, mark: str, lost: CommitUnknownError) -> bool:
         """Whether the transaction that left the mark was committed. Raises `lost` where nobody can be asked."""

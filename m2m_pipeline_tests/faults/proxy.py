@@ -58,6 +58,20 @@ class Fault:
 
 
 @dataclass
+class Outage(Fault):
+    """From the request that is struck on, nothing gets through any more; `spared`: that request itself still does."""
+
+    spared: bool = False
+
+    def strikes(self, request: bytes, passed: set[bytes]) -> bool:
+        """Whether it strikes a request, as every one after the first does."""
+        if self.struck:
+            self.harm = Harm.CUT_BEFORE
+            return True
+        return super().strikes(request, passed) and not self.spared
+
+
+@dataclass
 class _Wire:
     """One connection, led through."""
 

@@ -2,7 +2,11 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 
+import pytest
+
+from m2m_pipeline.domain.request import BulkChangeRequest, parse_request
 from m2m_pipeline.services.intake import Left, Taken
 from m2m_pipeline_tests.queues.conftest import OpenQueue
 from m2m_pipeline_tests.queues.server import AwsServer, Mailbox
@@ -169,3 +173,28 @@ def test_a_message_as_large_as_sqs_takes_is_taken(world: World, mailbox: Mailbox
     assert kinds(drain(world, open_queue(mailbox))) == {"REJECTED": 1}
     (kept,) = world.services.inbox.look_up(TENANT, message_id)
     assert len(kept.problems) == 40_000
+
+
+def test_a_message_over_which_the_code_stumbles_is_left_and_its_neighbours_are_taken(
+    world: World,
+    mailbox: Mailbox,
+    open_queue: OpenQueue,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stumble(content: Mapping[str, object]) -> BulkChangeRequest:
+        if content.get("priority") == 7:
+            raise ZeroDivisionError(SECRET)
+        return parse_request(content)
+
+    monkeypatch.setattr("m2m_pipeline.services.intake.parse_request", stumble)
+    stumbled = mailbox.send(request(world, 0, priority=7))
+    for place in range(1, 10):
+        mailbox.send(request(world, place))
+
+    outcomes = drain(world, open_queue(mailbox))
+
+    assert kinds(outcomes) == {"LEFT": 1, "ACCEPTED": 9}
+    (left,) = [one for one in outcomes if isinstance(one, Left)]
+    assert left.message_id == stumbled
+    assert "ZeroDivisionError at test_poison.py:" in left.why
+    assert SECRET not in left.why

@@ -10,25 +10,12 @@ from sqlalchemy import make_url
 
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline.storage.database import SHORT_PATIENCE_SECONDS
-from m2m_pipeline_tests.faults.proxy import Fault, Harm, Proxy, proxy_before
+from m2m_pipeline_tests.faults.proxy import Fault, Harm, Outage, Proxy, proxy_before
 from m2m_pipeline_tests.web.door import Door, open_door
 from m2m_pipeline_tests.world import World
 
 CHANGES = "/api/v1/bulk-changes"
 RECORDING = b"INSERT INTO m2m.bulk_change"
-
-
-@dataclass
-class _Outage(Fault):
-    """From the commit that is struck on, nothing gets through any more; `spared`: the commit itself still does."""
-
-    spared: bool = False
-
-    def strikes(self, request: bytes, passed: set[bytes]) -> bool:
-        if self.struck:
-            self.harm = Harm.CUT_BEFORE
-            return True
-        return super().strikes(request, passed) and not self.spared
 
 
 @dataclass(frozen=True)
@@ -84,7 +71,7 @@ def test_what_became_of_a_start_and_of_a_retry_is_looked_up_too(wired: Wired, de
 
 
 def test_a_client_waits_seconds_for_what_became_of_a_commit_and_no_minute(wired: Wired) -> None:
-    wired.strike(_Outage(Harm.CUT_BEFORE, b"COMMIT", after=RECORDING))
+    wired.strike(Outage(Harm.CUT_BEFORE, b"COMMIT", after=RECORDING))
     began = time.monotonic()
     with stamina.set_testing(False):
         answer = wired.door.as_().post(CHANGES, json=wired.door.request())
@@ -104,7 +91,7 @@ def test_a_commit_that_does_not_arrive_is_503_and_nothing_is_recorded(wired: Wir
 
 
 def test_a_database_that_fails_after_the_commit_takes_nothing_back_from_the_answer(wired: Wired) -> None:
-    fault = _Outage(Harm.CUT_BEFORE, b"COMMIT", after=RECORDING, spared=True)
+    fault = Outage(Harm.CUT_BEFORE, b"COMMIT", after=RECORDING, spared=True)
     wired.strike(fault)
     answer = wired.door.as_().post(CHANGES, json=wired.door.request())
     assert fault.struck == 1
@@ -115,7 +102,7 @@ def test_a_database_that_fails_after_the_commit_takes_nothing_back_from_the_answ
 def test_what_cannot_be_known_is_told_as_that_and_the_same_key_settles_it(
     wired: Wired, harm: Harm, recorded: int
 ) -> None:
-    wired.strike(_Outage(harm, b"COMMIT", after=RECORDING))
+    wired.strike(Outage(harm, b"COMMIT", after=RECORDING))
     client, headers = wired.door.as_(), {"Idempotency-Key": "k1"}
     answer = client.post(CHANGES, json=wired.door.request(), headers=headers)
     assert (answer.status_code, answer.json()["type"]) == (503, "urn:m2m:problem:commit-unknown")

@@ -6,17 +6,28 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from sqlalchemy import Connection
+
 from m2m_pipeline.domain.change import DeviceWork, Step
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution.abandoned import AbandonedCalls
 from m2m_pipeline.services.execution.access import Denied, writes_denied
 from m2m_pipeline.services.execution.session import Session
-from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes
+from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes, marks
 from m2m_pipeline.storage.database import retrying_transient
 
 FLUSH_ROWS = 200
 FLUSH_SECONDS = 1.0
 """Outcomes are committed in groups: a crash makes at most these devices uncertain, and a commit costs like one row."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parcel:
+    """What one transaction tells, with the carrier calls since the last; by its mark it is known whether it was."""
+
+    steps: Sequence[Step]
+    calls: int
+    mark: str
 
 
 @dataclass
@@ -29,6 +40,7 @@ class Workbench:
     at_rest: asyncio.Event = field(default_factory=asyncio.Event)  # no change call is announced or under way
     abandoned: AbandonedCalls = field(init=False)
     _buffer: list[Step] = field(default_factory=list[Step])
+    _undelivered: _Parcel | None = None
     _full: asyncio.Event = field(default_factory=asyncio.Event)
     _committing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -63,20 +75,23 @@ class Workbench:
     async def commit(self) -> None:
         """Commit the moves that were taken so far, with their audit entries, in one transaction.
 
-        Where the database refuses, the moves are kept: what is known is not forgotten while the process lives.
+        Where the database refuses, the moves are kept: what is known is not forgotten while the process lives. What
+        may have been committed all the same is told first, as the same parcel.
         """
         async with self._committing:
+            if self._undelivered:
+                await self._deliver(self._undelivered)
             steps, self._buffer = self._buffer, []
             self._full.clear()
             calls = self.session.carrier.pacer.take_calls()
-            try:
-                if steps or calls:
-                    await asyncio.to_thread(self._commit, steps, calls)
-            except BaseException:
-                self._buffer = [*steps, *self._buffer]
-                self.session.carrier.pacer.calls += calls
-                raise
-            self._remember(steps)
+            if steps or calls:
+                await self._deliver(_Parcel(steps, calls, marks.new()))
+
+    async def _deliver(self, parcel: _Parcel) -> None:
+        self._undelivered = parcel
+        await asyncio.to_thread(self._commit, parcel)
+        self._undelivered = None
+        self._remember(parcel.steps)
 
     def _remember(self, steps: Sequence[Step]) -> None:
         for step in steps:
@@ -123,11 +138,15 @@ class Workbench:
             return denied
 
     @retrying_transient
-    def _commit(self, steps: Sequence[Step], calls: int) -> None:
-        with self.session.database.fenced(self.session.attempt) as tx:
-            device_changes.take_steps(tx, steps)
-            audit.write_steps(tx, self.session.attempt, steps)
-            bulk_changes.count_calls(tx, self.session.attempt, calls)
+    def _commit(self, parcel: _Parcel) -> None:
+        attempt = self.session.attempt
+
+        def tell(tx: Connection) -> None:
+            device_changes.take_steps(tx, parcel.steps)
+            audit.write_steps(tx, attempt, parcel.steps)
+            bulk_changes.count_calls(tx, attempt, parcel.calls)
+
+        self.session.database.once(attempt, parcel.mark, tell)
 
 
 _IN_WORK = {DeviceStatus.PENDING, DeviceStatus.SENDING, DeviceStatus.APPLIED, DeviceStatus.UNCONFIRMED}
