@@ -57,6 +57,14 @@ class DagsterUi:
             self.page.get_by_role("link", name=address, exact=exact).click()
         return Person(opened.value, self._site.page_url)
 
+    def open_only_run(self, run_id: str) -> None:
+        """From a list of runs, which shows this one alone, to the run."""
+        shown = self.page.locator('a[href^="/runs/"]')
+        shown.first.wait_for()
+        assert set(shown.evaluate_all("links => links.map(link => link.getAttribute('href'))")) == {f"/runs/{run_id}"}
+        shown.first.click()
+        self.page.wait_for_url(f"{self._site.dagster_url}/runs/{run_id}*")
+
     def execute_check(self) -> None:
         """The button of the check that is open: this one alone."""
         self.page.get_by_role("button", name="execute Execute", exact=True).click()  # its icon is named, too
