@@ -90,7 +90,7 @@ def terminate_backends(field: Field, seed: int, backends: int) -> Verdict:
         eventually(lambda puts=puts: field.puts(change) >= puts or not change.workers[-1].alive or None, "its calls")
         if not change.workers[-1].alive:
             field.heal_until(change, lambda: change.workers[-1].alive)
-        ended += len(field.sql(_TERMINATE, _APPLICATION))
+        ended += len(eventually(lambda: field.sql(_TERMINATE, _APPLICATION) or None, "a connection of the run"))
     field.heal(change)
     verdict = judge("terminated backends", field.evidence(change), ended)
     worker.end()

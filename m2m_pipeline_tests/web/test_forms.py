@@ -9,6 +9,7 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.types import Message
 
+from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.web.bodies import read_request
 from m2m_pipeline.web.page import visiting
@@ -27,7 +28,11 @@ def request_of(*parts: str) -> Request:
     async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    headers = [(b"content-type", f"multipart/form-data; boundary={BOUNDARY}".encode())]
+    headers = [
+        (b"content-type", f"multipart/form-data; boundary={BOUNDARY}".encode()),
+        (b"host", b"m2m.example"),
+        (b"origin", b"https://m2m.example"),
+    ]
     scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/", "headers": headers, "query_string": b""}
     return Request(scope, receive)
 
@@ -57,12 +62,19 @@ def test_the_file_of_a_form_that_is_refused_is_closed() -> None:
 def test_the_file_of_a_page_form_without_its_token_is_closed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     request = request_of(FILE)
 
-    door = SimpleNamespace(settings=SimpleNamespace(max_body_bytes=1000))
+    noted: list[str] = []
+
+    def denied(_kind: AuditKind, _actor: str, what: str, _tenant_id: int | None) -> None:
+        noted.append(what)
+
+    door = SimpleNamespace(
+        settings=SimpleNamespace(max_body_bytes=1000, public_url=None),
+        application=SimpleNamespace(security_log=SimpleNamespace(denied=denied)),
+    )
 
     def the_door(_request: Request) -> SimpleNamespace:
         return door
 
-    monkeypatch.setattr(visiting, "check_origin", the_door)
     monkeypatch.setattr(visiting, "front_door", the_door)
 
     async def refused() -> bool:
@@ -71,3 +83,4 @@ def test_the_file_of_a_page_form_without_its_token_is_closed_at_once(monkeypatch
         return file_of(request).closed
 
     assert asyncio.run(refused())
+    assert noted == ["POST /: a form without the token of its page."]
