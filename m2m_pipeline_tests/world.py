@@ -103,6 +103,7 @@ class World:
         self.options = options
         self.iccids = iccids(options.devices)
         self.key = Fernet.generate_key().decode()
+        self._built: list[Application] = []
         self.services = self.application(carriers=carriers)
         self._populate_carrier()
         self.provider = self.services.accounts.configure(TENANT, PROVIDER, self.provider_settings(), actor="test")
@@ -112,7 +113,12 @@ class World:
 
     def application(self, *, keys: Sequence[str] | None = None, carriers: Carriers | None = None) -> Application:
         """The application over this world, as another process would build it."""
-        return build(self.settings(keys), carriers or QuickCarriers())
+        return self.owned(build(self.settings(keys), carriers or QuickCarriers()))
+
+    def owned(self, services: Application) -> Application:
+        """The application; its connections end with this world, whatever a test does with it."""
+        self._built.append(services)
+        return services
 
     def settings(self, keys: Sequence[str] | None = None) -> Settings:
         """The settings of this world."""
@@ -129,6 +135,8 @@ class World:
 
     def close(self) -> None:
         self.services.close()
+        for services in self._built:
+            services.database.dispose()
 
     def provider_settings(self) -> ProviderSettings:
         return ProviderSettings(

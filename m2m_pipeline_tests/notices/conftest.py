@@ -46,7 +46,7 @@ class Stand:
 def application(world: World, **settings: object) -> Application:
     """The application with other settings."""
     given = {"database_url": world.database_url, "encryption_keys": world.key, **settings}
-    return build(Settings.model_validate(given), QuickCarriers())
+    return world.owned(build(Settings.model_validate(given), QuickCarriers()))
 
 
 @pytest.fixture

@@ -92,3 +92,4 @@ def test_a_look_that_fails_does_not_end_the_looks(
         assert not heard.wait(0.2)
         stand.world.sql("ALTER TABLE m2m.nowhere RENAME TO heartbeat")
         assert heard.wait(10)
+    guard._thread.join(10)  # a process that ends does not wait for its look; here its connection has to come back

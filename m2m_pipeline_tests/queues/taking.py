@@ -16,7 +16,7 @@ from m2m_pipeline_tests.world import NEW, PROVIDER, TENANT, QuickCarriers, World
 def application(world: World, tenant: str = TENANT, database_url: str | None = None) -> Application:
     """The application of a process that takes messages for a tenant."""
     given = {"database_url": database_url or world.database_url, "encryption_keys": world.key, "sqs_tenant": tenant}
-    return build(Settings.model_validate(given), QuickCarriers())
+    return world.owned(build(Settings.model_validate(given), QuickCarriers()))
 
 
 def drain(world: World, queue: MessageQueue, *, tenant: str = TENANT, seconds: float = 25.0) -> list[Taken | Left]:

@@ -36,7 +36,8 @@ class Store:
         """Build the application anew, as a process that is started with these settings."""
         self.world.services.close()
         settings = {"secrets_manager_region": region, "secrets_manager_endpoint_url": endpoint_url or self.aws.url}
-        self.world.services = build(self.world.settings().model_copy(update=settings), QuickCarriers())
+        services = build(self.world.settings().model_copy(update=settings), QuickCarriers())
+        self.world.services = self.world.owned(services)
 
     def put(self, content: str | bytes, name: str = "") -> str:
         """A new secret; its name."""
