@@ -79,7 +79,7 @@ def _measure(names: Sequence[str], lines: TextIO, *, quick: bool) -> Iterator[Me
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small sizes: a hint in five minutes")
+    parser.add_argument("--quick", action="store_true", help="small sizes: a hint in three minutes")
     parser.add_argument("--only", action="append", choices=list(SCENARIOS), metavar="SCENARIO", help="may be repeated")
     parser.add_argument("--list", action="store_true", help="list the scenarios")
     parser.add_argument("--json", type=Path, metavar="FILE", help="one object a measurement; appended to")
