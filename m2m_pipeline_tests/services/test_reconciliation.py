@@ -8,7 +8,7 @@ import pytest
 
 from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.services.checks import Check
-from m2m_pipeline.simulator.documents import Drift
+from m2m_pipeline.simulator.documents import Drift, LedgerCall
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests import invariants
 from m2m_pipeline_tests.services.conftest import MakeWorld
@@ -173,6 +173,34 @@ def test_many_unknown_outcomes_are_settled_by_list_pages(make_world: MakeWorld) 
     assert world.settle() == 0
     assert len(world.control.calls()) - before <= 5
     invariants.check_all(world.evidence(bulk_change_id))
+
+
+def test_few_devices_among_many_of_the_account_are_not_looked_for_page_after_page(make_world: MakeWorld) -> None:
+    """How thinly the pages are sown with them shows after the first; the others are then read at once."""
+    world = make_world(Options(devices=400, in_flight=20, verify=VerifyMode.NONE))
+    unknown = frozenset(world.iccids[::8])
+    bulk_change_id = world.submit(batch_size=400).bulk_change_id
+    (batch,) = world.prepare(bulk_change_id)
+    world.trouble(Rule(name="error500_applied", methods=frozenset({"PUT"}), iccids=unknown))
+    world.trouble(Rule(name="role_denied", methods=frozenset({"GET"}), iccids=unknown))
+    world.drive(batch)
+    world.services.execution.finalize(bulk_change_id, "run-1")
+    world.control.stop_all()
+    world.control.set_latency(50, 50)
+    before = len(world.control.calls())
+
+    assert world.settle() == 0
+    evidence = world.evidence(bulk_change_id)
+    pages = [call for call in evidence.calls[before:] if call.path.endswith("/devices")]
+    assert len(pages) <= 400 / 50 + 2
+    assert rounds(pages) <= 3
+    assert {row.status for row in evidence.rows} == {"PROCESSED"}
+    invariants.check_all(evidence)
+
+
+def rounds(calls: Sequence[LedgerCall]) -> int:
+    """How often a call was only made when all before it had been answered."""
+    return sum(all(other.end and other.end <= call.start for other in calls[:at]) for at, call in enumerate(calls))
 
 
 def scheduled(world: World, day: str, sent: str) -> int:

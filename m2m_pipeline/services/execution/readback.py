@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from math import ceil
 
 from m2m_pipeline.domain.accounts import VerifyMode
-from m2m_pipeline.domain.carrier import DeviceReading
+from m2m_pipeline.domain.carrier import DevicePage, DeviceReading
 from m2m_pipeline.domain.change import DeviceWork
 from m2m_pipeline.domain.outcome import LastAnswer, Refused, Scope, Unreachable
 from m2m_pipeline.services.execution.outcomes import after_reading, scheduled, with_old_plans
@@ -18,6 +18,9 @@ changes of everybody else on the account are in it too. What neither list shows 
 
 PAGES_WORTH_IT = 3
 """Below so many devices, reading each costs no more than listing."""
+
+MOST_MORE = 2
+"""Times as many pages as have been read are read at once at most: an estimate from few pages may be far off."""
 
 WIDER_WORTH_IT = 0.1
 """A clock that lags hides the first changes of a batch, if not all. Few that are missing have another cause."""
@@ -95,27 +98,37 @@ async def _confirm_by_pages(bench: Workbench, claimed: Sequence[DeviceWork], fir
 async def _confirm_since(bench: Workbench, since: datetime, left: dict[str, DeviceWork]) -> None:
     """Take those of `left` that the list since a moment confirms, while a page costs less than reading them.
 
-    As many pages as `left` would fill are read at once; changes of others on the account may make it more.
+    As many pages are read at once as should show all of `left`: at first those that `left` would fill, then by how
+    thinly the latest pages are sown with them, since changes of others on the account are in the list, too.
     """
     carrier = bench.session.carrier
-    page, fruitless = 1, 0
+    full = carrier.capabilities.page_size
+    page, fruitless, wanted = 1, 0, ceil(len(left) / full)
     while fruitless < len(left):
-        wanted = max(ceil(len(left) / carrier.capabilities.page_size), fruitless)
-        pages = range(page, page + min(wanted, len(left) - fruitless))
-        answers = await asyncio.gather(*(carrier.list_devices(since, number) for number in pages))
-        before, last = len(left), False
-        for answer in answers:
+        pages = range(page, page + min(max(wanted, fruitless), len(left) - fruitless))
+        shown, last = list[int](), False
+        for answer in await asyncio.gather(*(carrier.list_devices(since, number) for number in pages)):
             if isinstance(answer, Refused | Unreachable):
                 return
+            shown.append(_take_shown(bench, answer, left))
             last = answer.last
-            for reading in answer.devices:
-                device = left.get(reading.iccid)
-                if device and reading.shows(device.rate_plan, device.communication_plan):
-                    _decide(bench, left.pop(reading.iccid), reading, settled=False)
         if last:
             return
         page = pages.stop
-        fruitless = 0 if len(left) < before else fruitless + len(pages)
+        fruitless = 0 if any(shown) else fruitless + len(pages)
+        latest = shown[len(shown) // 2 :]
+        one_in = len(latest) / sum(latest) if any(latest) else 1 / full
+        wanted = min(ceil(len(left) * one_in), MOST_MORE * pages.stop)
+
+
+def _take_shown(bench: Workbench, page: DevicePage, left: dict[str, DeviceWork]) -> int:
+    """Take those of `left` that a page shows on their new plan; how many these are."""
+    before = len(left)
+    for reading in page.devices:
+        device = left.get(reading.iccid)
+        if device and reading.shows(device.rate_plan, device.communication_plan):
+            _decide(bench, left.pop(reading.iccid), reading, settled=False)
+    return before - len(left)
 
 
 async def _read_each(
