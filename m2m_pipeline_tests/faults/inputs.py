@@ -1,7 +1,9 @@
-"""A thousand bad inputs to the front door; it answers each as its document says, and is well afterwards."""
+"""Bad inputs to the front door, its API and its page; it answers each as its document says, and is well afterwards."""
 
 from m2m_pipeline_tests.faults.verdict import Verdict
-from m2m_pipeline_tests.web.bad_inputs import KINDS, wide_door
+from m2m_pipeline_tests.page import bad_forms
+from m2m_pipeline_tests.web import bad_inputs
+from m2m_pipeline_tests.web.bad_inputs import wide_door
 from m2m_pipeline_tests.world import World
 
 
@@ -9,7 +11,7 @@ def throw(world: World, seed: int) -> Verdict:
     """Each kind of input. A kind ends at the first one that is answered wrongly, with the smallest like it."""
     sent = 0
     broken: list[str] = []
-    for kind in KINDS:
+    for kind in (*bad_inputs.KINDS, *bad_forms.KINDS):
         with wide_door(world) as door:  # with keys of its own: what is drawn may revoke any
             try:
                 sent += kind(door, seed)

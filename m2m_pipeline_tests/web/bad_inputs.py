@@ -37,21 +37,21 @@ _DRAWN = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large],
 )
-_TEXT = st.text(max_size=30)
+TEXT = st.text(max_size=30)
 _VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | _TEXT,
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
     lambda inner: st.lists(inner, max_size=3),
     max_leaves=5,
 )
 _NAMES = ["provider", "rate_plan", "devices", "effective_date", "batch_size", "priority", "idempotency_key"]
 _FORMER_NAMES = ["ServiceProviderId", "ChangeType", "Devices", "CarrierRatePlanUpdate", "invalid_rows"]
-_FIELDS = st.dictionaries(st.sampled_from([*_NAMES, *_FORMER_NAMES, "process_changes"]) | _TEXT, _VALUES, max_size=6)
+_FIELDS = st.dictionaries(st.sampled_from([*_NAMES, *_FORMER_NAMES, "process_changes"]) | TEXT, _VALUES, max_size=6)
 
 
 @contextmanager
 def wide_door(world: World) -> Generator[Door]:
     """A front door that nobody is too much for."""
-    with open_door(world, requests_per_second=100_000.0) as opened:
+    with open_door(world, requests_per_second=100_000.0, dev_sign_in=True) as opened:
         world.sql("UPDATE m2m.tenant SET max_open_changes = 1000000")
         yield opened
 
@@ -104,12 +104,12 @@ def any_json(door: Door, draw: int) -> int:
             answer = door.as_().post(address, content=body, headers={"Content-Type": "application/json"})
             _check(answer, body.decode(errors="replace"))
 
-    return 2 * _count(st.tuples(bodies), draw, send)
+    return 2 * count(st.tuples(bodies), draw, send)
 
 
 def any_file(door: Door, draw: int) -> int:
     """Tables of cells as people and spreadsheets make them, and bytes that are none."""
-    cells = st.one_of(st.sampled_from([*door.world.iccids, "8.98E+18", '"', ";", "\0", "=1", ""]), _TEXT)
+    cells = st.one_of(st.sampled_from([*door.world.iccids, "8.98E+18", '"', ";", "\0", "=1", ""]), TEXT)
     table = st.lists(st.lists(cells, max_size=3).map(",".join), max_size=6).map("\n".join)
     headed = st.tuples(st.sampled_from(["iccid\n", "SIM;x\r\n", "\ufeffICCID\n", ""]), table).map("".join)
     files = st.one_of(headed.map(lambda text: text.encode("utf-8", "surrogatepass")), st.binary(max_size=60))
@@ -122,13 +122,14 @@ def any_file(door: Door, draw: int) -> int:
         )
         _check(answer, f"{content!r} {plan}")
 
-    return _count(st.tuples(files, _TEXT), draw, send)
+    return count(st.tuples(files, TEXT), draw, send)
 
 
 KINDS = (against_the_document, any_json, any_file)
 
 
-def _count(inputs: st.SearchStrategy[tuple[Any, ...]], draw: int, send: Callable[..., None]) -> int:
+def count(inputs: st.SearchStrategy[tuple[Any, ...]], draw: int, send: Callable[..., None]) -> int:
+    """Send what is drawn; how many inputs that were."""
     sent = 0
 
     @seed(draw)
