@@ -15,6 +15,12 @@ IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 READS_ONLY = errors.ReadOnlySqlTransaction
 """SQLSTATE 25006: the server answers, and is the standby since a failover, or is kept from writing for a while."""
 
+OVERTAKEN = errors.DeadlockDetected | errors.SerializationFailure
+"""SQLSTATE 40P01 and 40001: the server took a transaction back, so that another could go on.
+
+Ours are READ COMMITTED, to which it does so where two wait for each other; to others it may also where they collide.
+"""
+
 
 def open_engine(url: str) -> Engine:
     """The pool of this process. A server that only reads is thrown out of it like one that is gone."""

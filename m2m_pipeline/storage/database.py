@@ -15,7 +15,7 @@ from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.storage import marks
-from m2m_pipeline.storage.connections import is_away, open_engine
+from m2m_pipeline.storage.connections import OVERTAKEN, is_away, open_engine
 from m2m_pipeline.storage.wall import confine
 
 TRANSIENT_PATIENCE_SECONDS = 60.0
@@ -30,6 +30,15 @@ _Decision = TypeVar("_Decision")
 
 class DatabaseUnavailableError(Exception):
     """The database does not answer, or only reads. Nothing was recorded; trying again helps once it is back."""
+
+
+class OvertakenError(DatabaseUnavailableError):
+    """The server let another transaction go first, and took this one back: at once it may be said again."""
+
+    def __init__(self, error: DBAPIError) -> None:
+        super().__init__(
+            f"The database let other work go first ({_kind(error)}). Nothing was recorded. Trying again helps."
+        )
 
 
 class CommitUnknownError(DatabaseUnavailableError):
@@ -102,6 +111,8 @@ class Database:
         except DBAPIError as error:
             if ending and error.connection_invalidated:
                 raise CommitUnknownError from error
+            if isinstance(error.orig, OVERTAKEN):
+                raise OvertakenError(error) from error
             if is_away(error):
                 raise unavailable(error) from error
             raise DatabaseRefusedError(error) from error
@@ -110,6 +121,7 @@ class Database:
         """What `look` sees and writes, in one transaction; made anew where it lost a race.
 
         Somebody else may record a change of the same device between the look and the commit: the next look sees that.
+        Two who retry bulk changes with the same devices may wait for each other, until the server takes one back.
         A commit whose answer was lost is looked up, so that what was recorded is told as that.
 
         Raises:
@@ -131,6 +143,9 @@ class Database:
                 raise DatabaseUnavailableError(
                     "The connection to the database broke before the commit. Nothing was recorded. Trying again helps."
                 ) from lost
+            except OvertakenError:
+                if number == LOOKS:
+                    raise
             except IntegrityError as error:
                 if number == LOOKS:
                     raise DatabaseRefusedError(error) from error
