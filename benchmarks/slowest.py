@@ -9,7 +9,7 @@ import psycopg
 from psycopg import errors, sql
 
 from benchmarks.sql import plain
-from m2m_pipeline.storage.database import TENANT_SETTING, WEB_ROLE
+from m2m_pipeline.storage.wall import TENANT_SETTING, WEB_ROLE
 
 _EXECUTED = re.compile(
     r"LOG:  duration: (?P<ms>[\d.]+) ms  execute [^:\n]*: (?P<text>.*(?:\n\t.*)*)"

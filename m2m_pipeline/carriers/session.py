@@ -2,11 +2,12 @@
 
 import os
 import ssl
-import time
 
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractStreamWriter
+
+from m2m_pipeline import clock
 
 KEEP_ALIVE = 4.0
 """Seconds an idle connection is kept: less than the 5 s after which common gateways hang up without a word,
@@ -21,19 +22,19 @@ class _PromptRequest(aiohttp.ClientRequest):
     """Leaves at once or not at all.
 
     Before Python 3.12, aiohttp writes a request that has a body in the event loop's next turn. A process that is
-    stopped between the two turns may wake up when its lease is another's, and would still write.
+    stopped between the two turns, or with its machine, may wake up when its lease is another's, and would still write.
     """
 
     _made_at: float
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
-        self._made_at = time.monotonic()
+        self._made_at = clock.now()
         return await super().send(conn)
 
     async def write_bytes(
         self, writer: AbstractStreamWriter, conn: aiohttp.connector.Connection, content_length: int | None = None
     ) -> None:
-        if conn.protocol is not None and time.monotonic() - self._made_at > LEAVES_WITHIN:
+        if conn.protocol is not None and clock.now() - self._made_at > LEAVES_WITHIN:
             conn.protocol.set_exception(httpx.ConnectError("this process was held up before the request left"))
         else:
             await super().write_bytes(writer, conn, content_length)

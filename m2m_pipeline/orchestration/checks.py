@@ -1,7 +1,6 @@
 """Promises as asset checks: some at the end of each bulk change, all of them by schedule."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 
 import dagster as dg
 
@@ -14,7 +13,7 @@ from m2m_pipeline.orchestration.tables import table
 from m2m_pipeline.orchestration.upkeep import UPKEEP, operators_told
 from m2m_pipeline.services.checks import PROMISES, Check, Verdict
 from m2m_pipeline.services.reporting import ResultDocument
-from m2m_pipeline.storage.database import DatabaseUnavailableError
+from m2m_pipeline.storage.best_effort import best_effort
 
 ASSETS: Mapping[Check, dg.AssetKey] = {
     Check.COUNTS_BALANCE: bulk_changes.key,
@@ -71,7 +70,7 @@ def show_end(
     """Tell the catalog, as part of a step, of bulk changes that ended or whose end is told anew."""
     for event in end_events(context.instance, platform, documents):
         context.log_event(event)  # pyright: ignore[reportArgumentType] -- checks are taken, though not in the type
-    with suppress(DatabaseUnavailableError):  # then the sweeper tells it once more
+    with best_effort("That the catalog was told was not noted: the sweeper tells it once more."):
         platform.services.showing.note(documents)
 
 

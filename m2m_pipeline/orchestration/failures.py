@@ -1,7 +1,7 @@
 """How the domain's errors look in a run: what happened, whether retrying helps, what to do next."""
 
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 import dagster as dg
 from dagster._core.errors import DagsterInvalidPropertyError
@@ -16,9 +16,9 @@ from m2m_pipeline.domain.attempt import (
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.checks import show_end
-from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.orchestration.platform import LEASE_KEPT, Platform
 from m2m_pipeline.services.execution.execution import AccessDeniedError, Execution
-from m2m_pipeline.storage.database import DatabaseUnavailableError
+from m2m_pipeline.storage.best_effort import best_effort
 
 # None of these is mended by running the step again: each says in its own words what does.
 _FINAL = (AccessDeniedError, LeaseLostError, NotClaimableError, OpenDevicesError, RequestRejectedError)
@@ -40,7 +40,7 @@ def attempt(
         with bound_contextvars(run_id=context.run_id, **_bulk_change(context)):
             yield execution
     except BaseException as error:
-        with suppress(DatabaseUnavailableError):  # then the lease runs out by itself
+        with best_effort(LEASE_KEPT):
             execution.release(context.run_id)
         if isinstance(error, quiet):
             context.log.info(redacted(str(error)))
@@ -73,5 +73,6 @@ def ending_in_the_catalog(
             yield execution
     except dg.Failure as failure:
         if isinstance(failure.__cause__, AccessDeniedError | RequestRejectedError):
-            show_end(context, platform, platform.services.execution.document(bulk_change_id))
+            with best_effort("The catalog was not told of this end: the sweeper does it."):
+                show_end(context, platform, platform.services.execution.document(bulk_change_id))
         raise

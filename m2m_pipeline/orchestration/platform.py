@@ -1,6 +1,6 @@
 """The services, as a Dagster resource: built once for each process that runs steps or evaluates sensors."""
 
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 
 import dagster as dg
 from pydantic import PrivateAttr
@@ -9,10 +9,13 @@ from m2m_pipeline.bootstrap import Application, build
 from m2m_pipeline.logs import configure
 from m2m_pipeline.orchestration.event_log import keep_connection
 from m2m_pipeline.settings import load_settings
-from m2m_pipeline.storage.database import DatabaseUnavailableError
+from m2m_pipeline.storage.best_effort import best_effort
 
 BULK = "m2m/bulk"
 """The tag of a run over a bulk change."""
+
+LEASE_KEPT = "The lease was not given back: it runs out by itself."
+"""What the log says of a run that ends while the database does not take it."""
 
 
 class Platform(dg.ConfigurableResource["Platform"]):
@@ -46,7 +49,7 @@ class Platform(dg.ConfigurableResource["Platform"]):
         A run that is terminated between two steps holds its lease still: Dagster enters no step any more.
         """
         if context.run and self._application:
-            with suppress(DatabaseUnavailableError):  # then the lease runs out by itself
+            with best_effort(LEASE_KEPT):
                 self._application.execution.release(context.run.run_id)
         self.close()
 

@@ -22,6 +22,7 @@ from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.services.gatekeeper import Permit
 from m2m_pipeline.services.pacing import Pacer
 from m2m_pipeline.services.turns import Turns
+from m2m_pipeline.storage.best_effort import best_effort
 from m2m_pipeline.storage.database import Database
 
 READ_ATTEMPTS = 4
@@ -114,7 +115,8 @@ class PacedCarrier:
     async def close(self) -> None:
         """Give permits and connections back."""
         try:
-            await self.pacer.close()
+            with best_effort("The account was not told how its last calls ended: they count until they must have."):
+                await self.pacer.close()
         finally:
             await self._carrier.close()
 

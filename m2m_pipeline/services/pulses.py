@@ -1,10 +1,11 @@
 """Signs of life of runs that hold no lease: where a whole host dies, nobody else learns of their death."""
 
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Event, Thread
 
 from m2m_pipeline.storage import heartbeats
+from m2m_pipeline.storage.best_effort import best_effort
 from m2m_pipeline.storage.database import Database, DatabaseRefusedError, DatabaseUnavailableError
 
 BEAT_SECONDS = 15.0
@@ -32,7 +33,7 @@ class Pulses:
         finally:
             ended.set()
             beating.join()
-            with suppress(DatabaseUnavailableError, DatabaseRefusedError):  # then the sweeper forgets the ended run
+            with best_effort(f"The end of run {run_id} was not noted: the sweeper does it."):
                 self.forget(run_id)
 
     def quiet_seconds(self) -> Mapping[str, float]:

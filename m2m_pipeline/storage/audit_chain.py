@@ -10,6 +10,7 @@ from sqlalchemy import Connection, Row, text
 from sqlalchemy.exc import OperationalError
 
 from m2m_pipeline.domain.audit_chain import FIELDS, GENESIS, LATE, Link, Value
+from m2m_pipeline.storage.connections import READS_ONLY
 
 _SEALING_LOCK = 1_948_202  # any constant; the number only has to be ours
 
@@ -117,7 +118,9 @@ def insert_links(connection: Connection, sealed_at: str, links: Sequence[tuple[i
         with cursor.copy(statement) as copy:
             for link in links:
                 copy.write_row((*link, sealed_at))
-    except psycopg.OperationalError as error:
+    except (psycopg.OperationalError, READS_ONLY) as error:
+        if isinstance(error, READS_ONLY):
+            connection.invalidate(error)  # as SQLAlchemy does where it hears of the error
         raise OperationalError(statement, None, error) from error
 
 

@@ -8,29 +8,20 @@ from typing import TypeVar
 
 import stamina
 from psycopg import errors
-from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as NoFreeConnectionError
 from stamina.instrumentation import RetryDetails, set_on_retry_hooks
 
-from m2m_pipeline.domain.attempt import Attempt, LeaseLostError
+from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.storage import marks
+from m2m_pipeline.storage.connections import OVERTAKEN, is_away, open_engine
+from m2m_pipeline.storage.wall import confine
 
-CONNECT_TIMEOUT_SECONDS = 5
-SILENCE_MS = 20_000
-KEEPALIVE_SECONDS = 5
-STATEMENT_TIMEOUT_MS = 60_000  # the largest statement, the details of 100,000 devices, takes about 3 s
-LOCK_TIMEOUT_MS = 10_000
-# A process that is stopped in the middle of a transaction holds its locks so long, and nobody takes up its work.
-IDLE_IN_TRANSACTION_TIMEOUT_MS = 10_000
 TRANSIENT_PATIENCE_SECONDS = 60.0
 """A failover takes 8 to 20 s. Tries are a tenth of a second apart at first, and five seconds and a bit at most."""
 SHORT_PATIENCE_SECONDS = 5.0
 """For whoever is waited for: a client at the front door, and a sensor's tick, which comes again by itself."""
-WEB_ROLE = "m2m_web"
-"""As whom the front door works: it owns nothing, and row-level security holds for it."""
-TENANT_SETTING = "m2m.tenant_id"
-"""Where a transaction says whose rows it may see; the policies of the tables read it."""
 LOOKS = 4
 """How often a decision is made anew because somebody else's commit came between, before it is given up."""
 
@@ -38,7 +29,16 @@ _Decision = TypeVar("_Decision")
 
 
 class DatabaseUnavailableError(Exception):
-    """The database does not answer. Nothing was recorded; trying again helps once it is back."""
+    """The database does not answer, or only reads. Nothing was recorded; trying again helps once it is back."""
+
+
+class OvertakenError(DatabaseUnavailableError):
+    """The server let another transaction go first, and took this one back: at once it may be said again."""
+
+    def __init__(self, error: DBAPIError) -> None:
+        super().__init__(
+            f"The database let other work go first ({_kind(error)}). Nothing was recorded. Trying again helps."
+        )
 
 
 class CommitUnknownError(DatabaseUnavailableError):
@@ -68,28 +68,7 @@ class Database:
     """The business database of this process."""
 
     def __init__(self, url: str) -> None:
-        options = (
-            f"-c statement_timeout={STATEMENT_TIMEOUT_MS} -c lock_timeout={LOCK_TIMEOUT_MS} "
-            f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_TIMEOUT_MS} -c timezone=UTC"
-        )
-        self.engine: Engine = create_engine(
-            url,
-            pool_size=5,
-            max_overflow=5,
-            pool_pre_ping=True,
-            # An error's text ends up in logs and in Dagster: it must not list customers' SIMs.
-            hide_parameters=True,
-            connect_args={
-                "connect_timeout": CONNECT_TIMEOUT_SECONDS,
-                # A network that swallows packets without a word must not hold a run for as long as the kernel likes.
-                "tcp_user_timeout": SILENCE_MS,
-                "keepalives_idle": KEEPALIVE_SECONDS,
-                "keepalives_interval": KEEPALIVE_SECONDS,
-                "keepalives_count": 3,
-                "options": options,
-                "application_name": "m2m_pipeline",
-            },
-        )
+        self.engine: Engine = open_engine(url)
         self._tenant_id: int | None = None
 
     def of_tenant(self, tenant_id: int) -> "Database":
@@ -120,7 +99,7 @@ class Database:
                 if snapshot:
                     connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
                 if self._tenant_id is not None:
-                    _confine(connection, self._tenant_id)
+                    confine(connection, self._tenant_id)
                 yield connection
                 ending = True
         except IntegrityError:
@@ -132,7 +111,9 @@ class Database:
         except DBAPIError as error:
             if ending and error.connection_invalidated:
                 raise CommitUnknownError from error
-            if isinstance(error, OperationalError) or error.connection_invalidated:
+            if isinstance(error.orig, OVERTAKEN):
+                raise OvertakenError(error) from error
+            if is_away(error):
                 raise unavailable(error) from error
             raise DatabaseRefusedError(error) from error
 
@@ -140,6 +121,7 @@ class Database:
         """What `look` sees and writes, in one transaction; made anew where it lost a race.
 
         Somebody else may record a change of the same device between the look and the commit: the next look sees that.
+        Two who retry bulk changes with the same devices may wait for each other, until the server takes one back.
         A commit whose answer was lost is looked up, so that what was recorded is told as that.
 
         Raises:
@@ -161,6 +143,9 @@ class Database:
                 raise DatabaseUnavailableError(
                     "The connection to the database broke before the commit. Nothing was recorded. Trying again helps."
                 ) from lost
+            except OvertakenError:
+                if number == LOOKS:
+                    raise
             except IntegrityError as error:
                 if number == LOOKS:
                     raise DatabaseRefusedError(error) from error
@@ -199,7 +184,7 @@ class Database:
 
         """
         with self.marked(attempt.tenant_id) as (connection, mark):
-            self._fence(connection, attempt, mark, shared=shared)
+            marks.leave_as_owner(connection, attempt, mark, shared=shared)
             yield connection
 
     def once(self, attempt: Attempt, mark: str, work: Callable[[Connection], None]) -> None:
@@ -211,27 +196,8 @@ class Database:
 
         """
         with self.begin() as connection:
-            if self._fence(connection, attempt, mark, shared=False):
+            if marks.leave_as_owner(connection, attempt, mark, shared=False):
                 work(connection)
-
-    def _fence(self, connection: Connection, attempt: Attempt, mark: str, *, shared: bool) -> bool:
-        """Lock the attempt's bulk change, and leave the transaction's mark; False where it is left already."""
-        fence = connection.execute(
-            text(
-                f"""
-                WITH held AS (SELECT tenant_id FROM m2m.bulk_change
-                    WHERE id = :id AND lease_token = :token AND lease_owner = :owner
-                    {"FOR SHARE" if shared else "FOR NO KEY UPDATE"}),
-                left_now AS (INSERT INTO m2m.transaction_mark (id, tenant_id)
-                    SELECT CAST(:mark AS uuid), tenant_id FROM held ON CONFLICT DO NOTHING RETURNING id)
-                SELECT EXISTS (SELECT 1 FROM left_now) AS is_new FROM held
-                """
-            ),
-            {"id": attempt.bulk_change_id, "token": attempt.token, "owner": attempt.owner, "mark": mark},
-        ).first()
-        if fence is None:
-            raise LeaseLostError(attempt)
-        return bool(fence.is_new)
 
     def _stands(self, mark: str, lost: CommitUnknownError) -> bool:
         """Whether the transaction that left the mark was committed. Raises `lost` where nobody can be asked."""
@@ -265,14 +231,6 @@ def _note_retry(details: RetryDetails) -> None:
 
 
 set_on_retry_hooks([_note_retry])
-
-
-def _confine(connection: Connection, tenant_id: int) -> None:
-    """Until its end, this transaction is the front door's, and that tenant's."""
-    connection.execute(
-        text("SELECT set_config('role', :role, true), set_config(:setting, :tenant, true)"),
-        {"role": WEB_ROLE, "setting": TENANT_SETTING, "tenant": str(tenant_id)},
-    )
 
 
 def unavailable(error: DBAPIError) -> DatabaseUnavailableError:

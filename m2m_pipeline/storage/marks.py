@@ -7,6 +7,8 @@ from uuid import uuid4
 
 from sqlalchemy import Connection, text
 
+from m2m_pipeline.domain.attempt import Attempt, LeaseLostError
+
 
 def new() -> str:
     """A mark that no other transaction has."""
@@ -22,6 +24,31 @@ def leave(connection: Connection, mark: str, tenant_id: int | None) -> bool:
         """
     )
     return connection.execute(left, {"mark": mark, "tenant": tenant_id}).rowcount == 1
+
+
+def leave_as_owner(connection: Connection, attempt: Attempt, mark: str, *, shared: bool) -> bool:
+    """Lock the attempt's bulk change, and leave the mark; False where it is left already. `shared`: as of `fenced`.
+
+    Raises:
+        LeaseLostError: another attempt holds the bulk change, or it has ended.
+
+    """
+    fence = connection.execute(
+        text(
+            f"""
+            WITH held AS (SELECT tenant_id FROM m2m.bulk_change
+                WHERE id = :id AND lease_token = :token AND lease_owner = :owner
+                {"FOR SHARE" if shared else "FOR NO KEY UPDATE"}),
+            left_now AS (INSERT INTO m2m.transaction_mark (id, tenant_id)
+                SELECT CAST(:mark AS uuid), tenant_id FROM held ON CONFLICT DO NOTHING RETURNING id)
+            SELECT EXISTS (SELECT 1 FROM left_now) AS is_new FROM held
+            """
+        ),
+        {"id": attempt.bulk_change_id, "token": attempt.token, "owner": attempt.owner, "mark": mark},
+    ).first()
+    if fence is None:
+        raise LeaseLostError(attempt)
+    return bool(fence.is_new)
 
 
 def is_left(connection: Connection, mark: str, tenant_id: int | None) -> bool:

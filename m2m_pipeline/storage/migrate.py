@@ -6,8 +6,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
+from m2m_pipeline.storage.connections import is_away
 from m2m_pipeline.storage.database import Database, unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -37,7 +38,9 @@ def upgrade(url: str, revision: str = "head") -> None:
     config.attributes["url"] = url
     try:
         command.upgrade(config, revision)
-    except OperationalError as error:
+    except DBAPIError as error:
+        if not is_away(error):
+            raise
         raise unavailable(error) from error
 
 

@@ -5,10 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pytest
-from sqlalchemy import Connection, text
+import stamina
+from psycopg.sql import SQL, Identifier
+from sqlalchemy import Connection, make_url, text
 
 from m2m_pipeline.domain.audit_chain import FIELDS
 from m2m_pipeline.services.audit import sealing
+from m2m_pipeline.storage.database import DatabaseUnavailableError
 from m2m_pipeline.storage.schema.records import AuditEntry
 from m2m_pipeline_tests.audit.log import NAMES, Log
 from m2m_pipeline_tests.writer import writer_role
@@ -177,3 +180,18 @@ def test_the_documented_role_writes_and_seals_and_can_do_no_more(log: Log) -> No
             ):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege), log.owner() as session:
                     session.execute(f"SET ROLE {role}; {statement}".encode())
+
+
+def test_a_database_that_only_reads_is_one_that_is_away_and_its_connection_is_not_used_again(log: Log) -> None:
+    log.write(3)
+    name = make_url(log.url).database
+    with log.owner() as owner:
+        owner.execute(SQL("ALTER DATABASE {} SET default_transaction_read_only = on").format(Identifier(str(name))))
+    log.database.dispose()  # a session keeps what held when it began
+    with pytest.raises(DatabaseUnavailableError), stamina.set_testing(testing=True, attempts=1):
+        log.auditing.seal()
+    with log.owner() as owner:
+        owner.execute("SET TRANSACTION READ WRITE")
+        owner.execute(SQL("ALTER DATABASE {} RESET default_transaction_read_only").format(Identifier(str(name))))
+
+    assert log.auditing.seal() == 3

@@ -1,4 +1,4 @@
-"""The database fails under an attempt: it crashes, drops connections, lets nobody in, cancels statements."""
+"""The database fails under an attempt: it crashes, drops connections, lets nobody in, only reads, cancels work."""
 
 import random
 import time
@@ -55,16 +55,34 @@ def refuse_connections(field: Field, server: EmbeddedPostgres, role: str, seed: 
     refused = f'too many connections for role "{role}"'
 
     def fail() -> None:
-        seen = server.log.read_text(encoding="utf-8", errors="replace").count(refused)
+        seen = _said(server, refused)
         field.sql(f"ALTER ROLE {role} CONNECTION LIMIT 0")
         field.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", role)
-        eventually(
-            lambda: server.log.read_text(encoding="utf-8", errors="replace").count(refused) > seen or None,
-            "a connection that is refused",
-        )
+        eventually(lambda: _said(server, refused) > seen or None, "a connection that is refused")
         field.sql(f"ALTER ROLE {role} CONNECTION LIMIT -1")
 
     return _interrupted(field, "connection limit", seed, fail)
+
+
+def only_read(field: Field, server: EmbeddedPostgres, seed: int) -> Verdict:
+    """The server answers and only reads, as the standby to which a failover has left the connections.
+
+    The attempt goes on by itself; its lease outlasts that, as in `stay_away`.
+    """
+    refused = "in a read-only transaction"
+
+    def fail() -> None:
+        seen = _said(server, refused)
+        field.sql("ALTER SYSTEM SET default_transaction_read_only = on")
+        field.sql("SELECT pg_reload_conf()")
+        back_at = time.monotonic() + FAILOVER_SECONDS
+        eventually(lambda: _said(server, refused) > seen or None, "a statement that is refused")
+        eventually(lambda: time.monotonic() >= back_at or None, "the time of a failover")
+        field.sql("ALTER SYSTEM RESET default_transaction_read_only")
+        field.sql("SELECT pg_reload_conf()")
+
+    with field.lease(4 * FAILOVER_SECONDS):
+        return _interrupted(field, "only reads", seed, fail, attempts=1)
 
 
 def cancel_statements(field: Field, seed: int) -> Verdict:
@@ -143,6 +161,11 @@ def _outcomes(field: Field, change: Change) -> int:
     statement = "SELECT count(*) FROM m2m.audit_entry WHERE bulk_change_id = %s AND device_change_id IS NOT NULL"
     ((count,),) = field.sql(statement, change.id)
     return int(str(count))
+
+
+def _said(server: EmbeddedPostgres, words: str) -> int:
+    """How often the server's log says something."""
+    return server.log.read_text(encoding="utf-8", errors="replace").count(words)
 
 
 def _canceled(field: Field) -> bool:

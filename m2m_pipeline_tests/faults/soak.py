@@ -91,11 +91,12 @@ def zombie_runs(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
 
 
 def database_crashes(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
-    """The server dies; and it lets nobody in; and it cancels statements."""
+    """The server dies; and it lets nobody in; and it only reads; and it cancels statements."""
     for seed in seeds:
-        with stand.field("outages", 4, databases.DEVICES) as field:
+        with stand.field("outages", 5, databases.DEVICES) as field:
             yield databases.crash_database(field, stand.server, seed)
             yield databases.stay_away(field, stand.server, seed)
+            yield databases.only_read(field, stand.server, seed)
             yield databases.cancel_statements(field, seed)
             with databases.under_restricted_role(field, _ROLE):
                 yield databases.refuse_connections(field, stand.server, _ROLE, seed)

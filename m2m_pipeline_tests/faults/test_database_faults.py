@@ -35,7 +35,7 @@ def ground(carrier_url: str, tmp_path_factory: pytest.TempPathFactory) -> Genera
         upgrade(server.url("m2m"))
         control = stack.enter_context(SimulatorControl(carrier_url))
         yield Ground(
-            stack.enter_context(playing_field(control, carrier_url, server.url("m2m"), 6, databases.DEVICES)), server
+            stack.enter_context(playing_field(control, carrier_url, server.url("m2m"), 7, databases.DEVICES)), server
         )
 
 
@@ -77,6 +77,12 @@ def test_a_run_survives_the_end_of_any_of_its_connections(ground: Ground) -> Non
 def test_a_run_waits_for_a_database_that_lets_nobody_in(ground: Ground) -> None:
     with databases.under_restricted_role(ground.field, "m2m_restricted"):
         verdict = databases.refuse_connections(ground.field, ground.server, "m2m_restricted", seed=1)
+
+    assert verdict.holds, verdict
+
+
+def test_a_run_goes_on_as_the_same_attempt_once_the_database_no_longer_only_reads(ground: Ground) -> None:
+    verdict = databases.only_read(ground.field, ground.server, seed=1)
 
     assert verdict.holds, verdict
 

@@ -10,6 +10,7 @@ from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.ops import finalize_bulk_change
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline_tests.invariants import check_all
+from m2m_pipeline_tests.local.waiting import wait_until
 from m2m_pipeline_tests.orchestration.ends import assert_told_in_full
 from m2m_pipeline_tests.world import TENANT, Options, World
 
@@ -132,3 +133,50 @@ def test_what_a_run_says_of_a_database_error_names_no_sim(
     assert errors
     for iccid in world.iccids[1:]:
         assert not any(iccid in error for error in errors)
+
+
+def refuse(world: World, event: str) -> None:
+    """The database refuses this update of a bulk change."""
+    world.sql(
+        "CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; "
+        f"CREATE TRIGGER no BEFORE UPDATE {event} EXECUTE FUNCTION public.no()"
+    )
+
+
+def test_a_lease_that_cannot_be_given_back_does_not_hide_why_the_step_failed(
+    world: World, platform: Platform, instance: dg.DagsterInstance, caplog: pytest.LogCaptureFixture
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    world.prepare(bulk_change_id, "a run that died")
+    world.sql("UPDATE m2m.bulk_change SET lease_expires_at = now() - interval '1 second'")
+    refuse(world, "ON m2m.bulk_change FOR EACH ROW WHEN (NEW.lease_owner IS NULL)")
+
+    with pytest.raises(dg.Failure, match="3 devices are open"), dg.build_op_context(instance=instance) as context:
+        finalize_bulk_change(context, platform=platform, bulk_change_id=bulk_change_id, audited=[3])
+    assert "The lease was not given back" in caplog.text
+
+
+def test_a_lease_that_cannot_be_given_back_at_the_end_of_a_run_costs_no_connections(
+    world: World, platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    refuse(world, "ON m2m.bulk_change FOR EACH ROW WHEN (NEW.lease_owner IS NULL AND NEW.status = 'PROCESSING')")
+    world.sql("ALTER TABLE m2m.device_change ADD CONSTRAINT never CHECK (batch IS NULL)")
+    result = execute(bulk_change_id, platform, instance)
+
+    assert not result.success
+    assert not [event.message for event in result.all_events if "eardown" in str(event.message)]
+    world.services.database.dispose()
+    ours = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = %s"
+    wait_until(lambda: not world.sql(ours, "m2m_pipeline"), "the end of the run's connections")
+
+
+def test_a_catalog_that_cannot_be_told_does_not_hide_why_the_change_ended(
+    make_world: Callable[[Options], World], platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    world = make_world(Options(writes=False))
+    bulk_change_id = world.submit().bulk_change_id
+    refuse(world, "OF shown_end ON m2m.bulk_change")
+
+    _, words = failure_of(execute(bulk_change_id, platform, instance))
+    assert "Enable them with" in words

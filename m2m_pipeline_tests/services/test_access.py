@@ -1,11 +1,13 @@
 """A provider that does not let us in: the bulk change ends as FAILED, no device is touched, the security log knows."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
 from cryptography.fernet import Fernet
 
+from m2m_pipeline.domain.accounts import Credential
 from m2m_pipeline.domain.status import BulkChangeStatus
 from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.services.execution.execution import AccessDeniedError
@@ -132,3 +134,45 @@ def test_a_credential_that_is_lost_after_the_sign_in_stops_what_is_not_sent(worl
     assert document.counts == {"PROCESSED": 1, "REFUSED": 2}
     assert document.reason == "CREDENTIAL_MISSING"
     assert world.puts() == 1
+
+
+def refuse(world: World, event: str) -> None:
+    """From now on the database refuses such a statement."""
+    world.sql(
+        "CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; "
+        f"CREATE TRIGGER no BEFORE {event} EXECUTE FUNCTION public.no()"
+    )
+
+
+def test_calls_that_cannot_be_counted_at_the_end_do_not_hide_what_kept_us_out(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    world.services.execution.validate_request(bulk_change_id, OWNER)
+    world.trouble(Rule(name="role_denied"))
+    refuse(world, "UPDATE OF carrier_calls ON m2m.bulk_change")
+
+    with pytest.raises(AccessDeniedError):
+        world.services.execution.authenticate_carrier(bulk_change_id, OWNER)
+    assert "carrier calls not counted: 1. The database refused the work" in caplog.text
+
+
+def test_permits_that_cannot_be_given_back_at_the_end_hide_no_error(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a run ends while it asks for permits."""
+    attempt = world.services.execution.claim(world.submit().bulk_change_id, OWNER)
+    credential = world.services.sessions.credential(world.provider)
+    assert isinstance(credential, Credential)
+    refuse(world, "DELETE ON m2m.carrier_call FOR EACH ROW")
+
+    async def end_while_it_asks() -> None:
+        session = world.services.sessions.open(attempt, world.provider, credential)
+        asking = asyncio.create_task(session.carrier.check_access())
+        while session.carrier.pacer._asking is None:  # noqa: ASYNC110 -- it must not get further than that
+            await asyncio.sleep(0)
+        asking.cancel()
+        await session.close()
+
+    asyncio.run(end_while_it_asks())
+    assert "The account was not told" in caplog.text

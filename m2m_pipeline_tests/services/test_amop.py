@@ -42,6 +42,28 @@ def test_a_row_that_amop_refuses_fails_alone_and_is_told_apart_from_a_refusal(ma
     check_all(evidence)
 
 
+def test_an_update_that_had_to_give_way_to_somebody_elses_is_said_again(make_world: MakeWorld) -> None:
+    """As where an import and we came to the same devices in different order."""
+    world = make_world(Options(devices=3))
+    world.sql(
+        """
+        CREATE SEQUENCE public.given_way;
+        CREATE FUNCTION public.give_way() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF nextval('public.given_way') <= 2 THEN
+                RAISE EXCEPTION 'deadlock detected' USING ERRCODE = 'deadlock_detected';
+            END IF;
+            RETURN NEW;
+        END $$;
+        CREATE TRIGGER give_way BEFORE UPDATE ON m2m.device FOR EACH ROW EXECUTE FUNCTION public.give_way();
+        """
+    )
+    document, evidence = world.submit_and_run(batch_size=3)
+
+    assert document.counts == {"PROCESSED": 3}
+    check_all(evidence)
+
+
 def test_a_device_that_left_the_inventory_after_its_change_fails_alone(make_world: MakeWorld) -> None:
     world = make_world(Options(devices=4))
     bulk_change_id = world.submit(batch_size=4).bulk_change_id

@@ -230,3 +230,17 @@ def test_a_bulk_change_is_not_starved(make_world: MakeWorld) -> None:
         (NEW,)
     ]
     assert max(world.control.summary().max_calls_in_a_second.values()) <= rate
+
+
+def test_a_pass_that_cannot_be_given_back_still_tells_what_stopped_it(
+    planted: tuple[World, Mapping[DriftCause, Sequence[str]]],
+) -> None:
+    world, _ = planted
+    world.trouble(Rule(name="outage", skip_calls=2))
+    world.sql(
+        "CREATE FUNCTION public.no() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$; "
+        "CREATE TRIGGER no BEFORE UPDATE ON m2m.reconciliation_pass FOR EACH ROW WHEN (NEW.lease_owner IS NULL) "
+        "EXECUTE FUNCTION public.no()"
+    )
+
+    assert "Trying again may help" in str(find(world).stopped)

@@ -1,5 +1,7 @@
 """`m2m retry`: refused devices of an ended bulk change are tried again, and how they ended before stays on record."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from m2m_pipeline.domain.status import BulkChangeStatus
@@ -186,3 +188,43 @@ def test_a_retry_has_all_its_attempts_again(world: World) -> None:
     retry(world, document.id)
 
     assert world.sql("SELECT attempt, fruitless_attempts FROM m2m.bulk_change") == [(10, 0)]
+
+
+def test_of_two_retries_that_wait_for_each_others_devices_one_wins_and_the_other_hears_of_it(
+    make_world: MakeWorld,
+) -> None:
+    world = make_world(Options(devices=2))
+    refuse(world, *world.iccids)
+    ended = [world.submit_and_run(rows)[0].id for rows in (world.iccids, world.iccids[::-1])]
+    world.sql(_MEETING)
+
+    def attempt(bulk_change_id: int) -> Retried | NotRetryableError:
+        try:
+            return retry(world, bulk_change_id)
+        except NotRetryableError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as both:
+        won, lost = sorted(both.map(attempt, ended), key=lambda outcome: isinstance(outcome, NotRetryableError))
+
+    assert isinstance(won, Retried)
+    assert (won.pending, won.held) == (2, 0)
+    assert "2 devices are held by other bulk changes" in str(lost)
+
+
+# Each retry has its first device, which is the other's second, when both go on: neither would without the other.
+_MEETING = """
+CREATE SEQUENCE public.second_devices;
+CREATE FUNCTION public.meet() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT 1 FROM m2m.device_change WHERE bulk_change_id = NEW.bulk_change_id AND status = 'PENDING') THEN
+        PERFORM nextval('public.second_devices');
+        WHILE (SELECT last_value < 2 FROM public.second_devices) LOOP
+            PERFORM pg_sleep(0.01);
+        END LOOP;
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER meet BEFORE UPDATE ON m2m.device_change FOR EACH ROW
+    WHEN (NEW.status = 'PENDING') EXECUTE FUNCTION public.meet();
+"""

@@ -43,6 +43,24 @@ def test_a_connection_that_is_cut_is_unavailable_and_the_next_one_works(stock: S
         assert accounts.find_tenant(tx, "half") is None
 
 
+def test_a_server_that_only_reads_is_unavailable_and_none_of_its_connections_is_used_again(stock: Stock) -> None:
+    """As after a failover, where the pool's connections lead to what is the standby now."""
+
+    def write() -> None:
+        with stock.database.begin() as tx:
+            tx.execute(text("SET TRANSACTION READ ONLY"))
+            accounts.ensure_tenant(tx, "half")
+
+    with stock.database.begin() as one, stock.database.begin() as other:
+        before = {one.execute(text("SELECT pg_backend_pid()")).scalar_one() for one in (one, other)}
+    with pytest.raises(DatabaseUnavailableError, match="ReadOnlySqlTransaction"):
+        write()
+    with stock.database.begin() as one, stock.database.begin() as other:
+        after = {one.execute(text("SELECT pg_backend_pid()")).scalar_one() for one in (one, other)}
+        assert accounts.find_tenant(one, "half") is None
+    assert not before & after
+
+
 def test_an_idle_connection_that_was_cut_is_not_noticed(stock: Stock) -> None:
     with stock.database.begin() as tx:
         pid = tx.execute(text("SELECT pg_backend_pid()")).scalar_one()

@@ -9,7 +9,7 @@ import pytest
 
 from m2m_pipeline.domain.permissions import Role
 from m2m_pipeline.local.postgres import EmbeddedPostgres
-from m2m_pipeline.storage.database import CONNECT_TIMEOUT_SECONDS
+from m2m_pipeline.storage.connections import CONNECT_TIMEOUT_SECONDS
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.web.door import Door, open_door
 from m2m_pipeline_tests.world import NEW, PROVIDER, Options, World

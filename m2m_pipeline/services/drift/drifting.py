@@ -22,6 +22,7 @@ from m2m_pipeline.services.notifying import tell_drift
 from m2m_pipeline.services.paced import CarrierDoor
 from m2m_pipeline.services.submission import Submission
 from m2m_pipeline.storage import accounts, differences, drift, passes
+from m2m_pipeline.storage.best_effort import best_effort
 from m2m_pipeline.storage.database import Database, retrying_transient
 
 MOST_AGE_HOURS = 24
@@ -128,7 +129,8 @@ class Drifting:
             stopped = f"{error} The next pass goes on from here."
         finally:
             try:
-                self._release(desk)
+                with best_effort(f"Pass {work.id} was not given back: its lease runs out by itself."):
+                    self._release(desk)
             finally:
                 await carrier.close()
         return resolved, stopped

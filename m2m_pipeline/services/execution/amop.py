@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from m2m_pipeline.domain.attempt import Attempt
 from m2m_pipeline.storage import amop
+from m2m_pipeline.storage.connections import OVERTAKEN
 from m2m_pipeline.storage.database import Database, retrying_transient
 
 
@@ -48,7 +49,7 @@ def _alone(tx: Connection, id_: int) -> None:
             found = amop.update(tx, [id_])
         why = None if found else "the device is no longer in the inventory"
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if error.connection_invalidated or isinstance(error.orig, OVERTAKEN):
             raise
         why = f"the database refused the row ({type(error.orig).__name__})"
     if why:

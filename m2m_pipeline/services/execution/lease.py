@@ -1,11 +1,11 @@
 """The lease of an attempt while it works: kept alive, and known to this process to the second."""
 
 import asyncio
-import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from m2m_pipeline import clock
 from m2m_pipeline.domain.attempt import Attempt, LeaseLostError
 from m2m_pipeline.storage import leases
 from m2m_pipeline.storage.database import Database, retrying_transient
@@ -21,7 +21,7 @@ less than 60 s cannot promise each call its time: what lasts longer is cut at th
 class Lease:
     """Held for `seconds` from each renewal.
 
-    `until` is a moment of the event loop's clock, which runs on while the process is stopped: whoever wakes up after it
+    `until` is a moment by `clock.now`, which runs on while process or machine stand still: whoever wakes up after it
     must not call the carrier any more.
     """
 
@@ -34,7 +34,7 @@ class Lease:
     @property
     def left(self) -> float:
         """Seconds for which nobody else can hold the lease; 0 or less where it may have run out."""
-        return self.until - asyncio.get_running_loop().time()
+        return self.until - clock.now()
 
     def outlasts(self, call_seconds: float) -> bool:
         """Whether a call that leaves now has ended before anybody else can hold the lease."""
@@ -80,6 +80,6 @@ class Lease:
     @retrying_transient
     def _renew(self) -> float | None:
         """The moment before the try that succeeded; None where the lease is lost."""
-        asked_at = time.monotonic()
+        asked_at = clock.now()
         with self.database.begin() as tx:
             return asked_at if leases.renew(tx, self.attempt, self.seconds) else None

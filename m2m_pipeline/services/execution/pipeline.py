@@ -15,14 +15,13 @@ from threading import Thread
 from typing import Any, TypeVar
 
 from m2m_pipeline.domain.accounts import VerifyMode
-from m2m_pipeline.domain.attempt import LeaseLostError
 from m2m_pipeline.domain.change import DeviceWork
 from m2m_pipeline.services.execution.devices import change_devices
 from m2m_pipeline.services.execution.running import first_error
 from m2m_pipeline.services.execution.session import Session
 from m2m_pipeline.services.execution.workbench import Workbench
 from m2m_pipeline.storage import device_changes
-from m2m_pipeline.storage.database import DatabaseUnavailableError, retrying_transient
+from m2m_pipeline.storage.database import retrying_transient
 
 REST_SECONDS = 5.0
 """Whoever ends a run waits so long for the calls under way: an answer that came need not be asked for again."""
@@ -139,8 +138,7 @@ class Pipeline:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)  # whoever waited for one has its error
-        with suppress(LeaseLostError, DatabaseUnavailableError):  # of a number of calls; no outcome is left
-            await self._session.close()
+        await self._session.close()
         await self._loop.shutdown_default_executor()
 
 

@@ -9,6 +9,7 @@ from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.services.execution.lease import Lease
 from m2m_pipeline.services.paced import PacedCarrier
 from m2m_pipeline.storage import audit, bulk_changes
+from m2m_pipeline.storage.best_effort import best_effort
 from m2m_pipeline.storage.database import Database, retrying_transient
 
 _KEPT_OUT = {ReasonCode.CARRIER_SIGN_IN_REFUSED, ReasonCode.CARRIER_ROLE_REFUSED}
@@ -56,10 +57,11 @@ class Session:
             bulk_changes.count_calls(tx, self.attempt, calls)
 
     async def close(self) -> None:
-        """Give permits and connections back. No call is in flight any more."""
+        """Give permits and connections back. No call is in flight any more, and no outcome is left."""
         try:
             if calls := self.carrier.pacer.take_calls():
-                await asyncio.to_thread(self.count_calls, calls)
+                with best_effort(f"Bulk change {self.attempt.bulk_change_id}: carrier calls not counted: {calls}."):
+                    await asyncio.to_thread(self.count_calls, calls)
         finally:
             await self.carrier.close()
 
