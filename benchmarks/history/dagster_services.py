@@ -46,7 +46,8 @@ def daemon(environment: Mapping[str, str], log: Path) -> Generator[None]:
 @contextmanager
 def _running(module: list[str], environment: Mapping[str, str], log: Path) -> Generator[subprocess.Popen[bytes]]:
     arguments = ["-m", *module]
-    with start(arguments, log=log, environment=environment, death_signal=signal.SIGTERM, cwd=PROJECT) as process:
+    died = signal.SIGTERM
+    with start(arguments, log=log, environment=environment, death_signal=died, cwd=PROJECT, talks=False) as process:
         try:
             yield process
         finally:

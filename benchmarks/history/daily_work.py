@@ -28,7 +28,9 @@ _DONE = """
 SELECT (SELECT count(DISTINCT selector_id) FROM job_ticks WHERE type = 'SCHEDULE' AND status = 'SUCCESS'),
     (SELECT count(*) FROM job_ticks WHERE type = 'SENSOR' AND status = 'SUCCESS'),
     (SELECT count(*) FROM runs WHERE status NOT IN ('SUCCESS', 'FAILURE', 'CANCELED')),
-    (SELECT string_agg(pipeline_name, ', ') FROM runs WHERE status IN ('FAILURE', 'CANCELED'))
+    (SELECT string_agg(name, ', ') FROM (
+        SELECT pipeline_name AS name FROM runs WHERE status IN ('FAILURE', 'CANCELED')
+        UNION SELECT tick_body::jsonb ->> 'job_name' FROM job_ticks WHERE status = 'FAILURE') failed)
 """
 
 
@@ -36,7 +38,7 @@ def work_once(environment: Mapping[str, str], log: Path) -> None:
     """Let the daemon work until each schedule has had its runs, and the dispatch sensor has found a change.
 
     Raises:
-        InvalidRunError: a run failed, or not all of it was done in time.
+        InvalidRunError: a run or a tick failed, or not all of it was done in time.
 
     """
     with daemon({**environment, **SHIPPED_LIMITS, **_due_soon()}, log):

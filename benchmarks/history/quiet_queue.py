@@ -25,8 +25,8 @@ class _Quiet(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def quiet_queue() -> Generator[Mapping[str, str]]:
-    """The environment of a process that takes requests from the queue."""
+def quiet_queue(tenant: str) -> Generator[Mapping[str, str]]:
+    """The environment of a process that takes requests of a tenant from the queue."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Quiet) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}"
@@ -35,6 +35,7 @@ def quiet_queue() -> Generator[Mapping[str, str]]:
                 "M2M_SQS_QUEUE_URL": f"{address}/1/requests",
                 "M2M_SQS_ENDPOINT_URL": address,
                 "M2M_SQS_REGION": "eu-west-1",
+                "M2M_SQS_TENANT": tenant,
                 "AWS_ACCESS_KEY_ID": "bench",
                 "AWS_SECRET_ACCESS_KEY": "bench",
             }

@@ -115,7 +115,7 @@ class _History:
 def measure(stand: Stand, quick: bool) -> Iterator[Measurement]:
     """Live the history, look at it, purge it, verify it."""
     size = QUICK if quick else FULL
-    with quiet_queue() as queue:
+    with quiet_queue(MEMBERS[0].tenant) as queue:
         yield from _measure(_History(stand, queue), size)
 
 
