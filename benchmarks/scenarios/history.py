@@ -160,7 +160,7 @@ def _look(here: _History, case: str, times: int) -> Iterator[Measurement]:
         sys.stderr.write(f"{_NAME}: no page was opened: {error}\n")
         return
     for name, taken in opened.items():
-        page, detail = f"{case}: {name}", {"seconds": sorted(taken)}
+        page, detail = f"{case}: {name}", {"seconds, in order": taken}
         yield Measurement(_NAME, page, Figure.CATALOG_PAGE, max(taken), "s", detail)
         yield Measurement(_NAME, page, "a page of the catalog opens, median", median(taken), "s")
 
