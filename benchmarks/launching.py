@@ -17,10 +17,12 @@ def start(
     environment: Mapping[str, str],
     death_signal: signal.Signals,
     cwd: Path | None = None,
+    talks: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Start `python` with these arguments in a session of its own; what it says on stderr goes to `log`.
 
-    `death_signal` reaches it when we end, be it by SIGKILL.
+    `death_signal` reaches it when we end, be it by SIGKILL. Without `talks`, what it says on stdout goes to `log`, too:
+    in a pipe that nobody reads it would stop it once the pipe is full.
     """
     launcher = [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), str(int(death_signal))]
     with log.open("ab") as errors:
@@ -29,7 +31,7 @@ def start(
             cwd=cwd,
             env=dict(environment),
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
+            stdout=subprocess.PIPE if talks else errors,
             stderr=errors,
             bufsize=0,
             start_new_session=True,

@@ -24,7 +24,7 @@ from m2m_pipeline.orchestration.reconciliation import (
 from m2m_pipeline.orchestration.retention import retention
 from m2m_pipeline.orchestration.sensors import dispatch_sensor
 from m2m_pipeline.orchestration.sweeping import sweep_sensor
-from m2m_pipeline.orchestration.upkeep import regularly
+from m2m_pipeline.orchestration.upkeep import RECONCILIATION, regularly
 from m2m_pipeline.settings import Settings, load_settings
 
 
@@ -34,7 +34,6 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         dispatch_sensor(settings.dispatch_interval_seconds),
         sweep_sensor(settings.sweep_interval_seconds),
         notice_sensor(),
-        watch_sensor(),
         seal_sensor(settings.audit_seal_seconds),
     ]
     schedules = [
@@ -46,6 +45,9 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     ]
     if settings.audit_digest_target:
         schedules.append(regularly("sign_audit_digests_regularly", audit_digest, settings.audit_digest_cron))
+    # Of reconciliation a promise tells, for each provider.
+    missed = {one.job_name: str(one.cron_schedule) for one in schedules if one.job_name != RECONCILIATION}
+    sensors.append(watch_sensor(missed))
     if settings.sqs_queue_url:
         sensors.append(intake_sensor())
     return dg.Definitions(

@@ -17,9 +17,6 @@ COMMUNICATION_PLAN = "Comm"
 DEVICES, LOST = 400, 8
 """SIMs of a provider at the carrier, and such that only AMOP has: a change of one is refused."""
 
-RUNS = "runs"
-"""The word under which a process tells the ids of its runs, with a space between."""
-
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -54,6 +51,14 @@ class Plan(BaseModel):
     days: int
     changes: int
     runs: int
+
+
+class Often(BaseModel):
+    """What the daemon does in so many `days`: one in `share` of the times; in `asked` of them a change was found."""
+
+    days: int
+    share: int
+    asked: int
 
 
 def carrier_world() -> World:

@@ -1,7 +1,8 @@
 """The process that lives the history: bulk changes, drift, passes. Some changes are real runs of the Dagster job.
 
-The others are driven by the same services in the same order, and told to the catalog by the same materializations: a
-run costs a second and more, and hundreds of them would tell no more.
+The others are driven by the same services in the same order, and told to the catalog as the sweeper tells an end, with
+the events of a real run (materializations, checks): a run costs a second and more, and hundreds of them would tell no
+more.
 """
 
 import random
@@ -13,11 +14,11 @@ import dagster as dg
 from benchmarks.change import job
 from benchmarks.history.company import PLANS, Member, Plan, establish
 from benchmarks.protocol import Worker
-from m2m_pipeline.bootstrap import Application, build
 from m2m_pipeline.domain.request import parse_request
-from m2m_pipeline.orchestration.assets import audit_materialization, bulk_change_partitions, materialization
+from m2m_pipeline.orchestration.assets import bulk_change_partitions
+from m2m_pipeline.orchestration.checks import show_end_without_a_run
+from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.sensors import run_request
-from m2m_pipeline.settings import load_settings
 from m2m_pipeline.simulator.client import SimulatorControl
 from m2m_pipeline.simulator.documents import Drift
 
@@ -27,27 +28,27 @@ DEVICES_OF_A_CHANGE, DRIFTED_A_DAY = 10, 4
 
 def prepare(_: str) -> Worker:
     """Everything is imported and wired. The order is a Plan in JSON; told is when it `began` (s since the epoch)."""
-    services, instance = build(load_settings()), dg.DagsterInstance.get()
+    platform, instance = Platform(), dg.DagsterInstance.get()
+    assert platform.services
 
     def work(order: str) -> Mapping[str, str]:
         plan, began = Plan.model_validate_json(order), time.time()
         with SimulatorControl(plan.carrier_url) as control:
-            _Life(services, instance, control, plan).live()
-        services.close()
+            _Life(platform, instance, control, plan).live()
+        platform.close()
         return {"began": str(began)}
 
     return work
 
 
 class _Life:
-    def __init__(
-        self, services: Application, instance: dg.DagsterInstance, control: SimulatorControl, plan: Plan
-    ) -> None:
-        self._services = services
+    def __init__(self, platform: Platform, instance: dg.DagsterInstance, control: SimulatorControl, plan: Plan) -> None:
+        self._platform = platform
+        self._services = platform.services
         self._instance = instance
         self._control = control
         self._plan = plan
-        self._members = establish(services, plan.carrier_url)
+        self._members = establish(self._services, plan.carrier_url)
         self._draws = random.Random(SEED)  # noqa: S311 - reproducible, not secret
 
     def live(self) -> None:
@@ -95,12 +96,7 @@ class _Life:
             execution.update_amop(batch, owner)
             execution.write_audit(batch, owner)
         document = execution.finalize(bulk_change_id, owner)
-        details = self._services.statistics.change(bulk_change_id)
-        for event in (
-            materialization(document, self._services.links, details),
-            audit_materialization(document, details),
-        ):
-            self._instance.report_runless_asset_event(event)
+        show_end_without_a_run(self._instance, self._platform, [document])
 
     def _drift(self, member: Member) -> None:
         for iccid in self._draws.sample(member.devices, DRIFTED_A_DAY):

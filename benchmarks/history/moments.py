@@ -1,7 +1,8 @@
-"""Time, made by SQL: the minutes in which a history was lived become days, and each day gets its scheduled runs.
+"""Time, made by SQL: the minutes in which a history was lived become days.
 
-This is the one place in which anything is written past the services. It happens before the first audit entry is sealed,
-so that the chain is made over the final moments. Not touched: what documents and events say inside of themselves.
+This is the one place in which our tables are written past the services. It happens before the first audit entry is
+sealed, so that the chain is made over the final moments. Not touched: what documents and events say inside of
+themselves.
 """
 
 import psycopg
@@ -23,27 +24,6 @@ UPDATE asset_event_tags SET event_timestamp = stretched(event_timestamp);
 UPDATE asset_check_executions SET create_timestamp = stretched(create_timestamp),
     evaluation_event_timestamp = stretched(evaluation_event_timestamp);
 """
-_COPY = """
-CREATE TEMPORARY TABLE twin AS
-SELECT r.run_id, gen_random_uuid()::text AS new_id, moment, moment - r.create_timestamp AS earlier
-FROM runs r, generate_series((now() AT TIME ZONE 'UTC') - make_interval(days => %(days)s),
-    (now() AT TIME ZONE 'UTC') - %(every)s::interval, %(every)s::interval) AS moment
-WHERE r.run_id = ANY(%(runs)s)
-"""
-_COPY_ROWS = """
-INSERT INTO runs (run_id, snapshot_id, pipeline_name, mode, status, run_body, partition, partition_set,
-    create_timestamp, update_timestamp, start_time, end_time)
-SELECT t.new_id, r.snapshot_id, r.pipeline_name, r.mode, r.status, replace(r.run_body, t.run_id, t.new_id), r.partition,
-    r.partition_set, t.moment, r.update_timestamp + t.earlier, r.start_time + extract(epoch FROM t.earlier),
-    r.end_time + extract(epoch FROM t.earlier)
-FROM twin t JOIN runs r USING (run_id) ORDER BY t.moment;
-INSERT INTO run_tags (run_id, key, value)
-SELECT t.new_id, g.key, g.value FROM twin t JOIN run_tags g USING (run_id);
-INSERT INTO event_logs (run_id, event, dagster_event_type, timestamp, step_key, asset_key, partition)
-SELECT t.new_id, replace(e.event, t.run_id, t.new_id), e.dagster_event_type, e.timestamp + t.earlier, e.step_key,
-    e.asset_key, e.partition
-FROM twin t JOIN event_logs e USING (run_id) ORDER BY t.moment, e.id;
-"""
 
 
 def stretch(business_url: str, dagster_url: str, began: float, days: int) -> None:
@@ -59,17 +39,6 @@ def stretch(business_url: str, dagster_url: str, began: float, days: int) -> Non
     with psycopg.connect(plain(dagster_url)) as connection:
         _define(connection, began, days, "timestamp")
         connection.execute(_DAGSTER.replace("stretched(", "pg_temp.stretched(").encode())
-
-
-def repeat(dagster_url: str, run_ids: list[str], days: int, every: str) -> int:
-    """Copy these runs with their events into so many days, one `every` interval; how many copies."""
-    with psycopg.connect(plain(dagster_url)) as connection:
-        copies = connection.execute(_COPY, {"days": days, "every": every, "runs": run_ids}).rowcount
-        connection.execute(_COPY_ROWS)
-        connection.commit()
-        connection.autocommit = True
-        connection.execute("VACUUM ANALYZE")  # as autovacuum would have in two weeks
-    return copies
 
 
 def _define(connection: psycopg.Connection, began: float, days: int, kind: str) -> None:

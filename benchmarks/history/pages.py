@@ -1,133 +1,116 @@
-"""What the pages of Dagster's UI ask for, and how long its webserver takes to answer."""
+"""The catalog's pages, opened in a real browser, until what they are opened for can be seen."""
 
-import signal
+import shutil
 import time
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from dataclasses import dataclass
 
-import dagster as dg
-import httpx
+from playwright.sync_api import BrowserContext, Error, Page, sync_playwright
 
-from benchmarks.launching import start
 from benchmarks.measurement import InvalidRunError
-from benchmarks.stand import PROJECT
-from m2m_pipeline.local.children import end_group, tail
-from m2m_pipeline.local.ports import free_port
-from m2m_pipeline.orchestration.catalog import (
-    audit_trail,
-    budget_use,
-    bulk_changes,
-    carrier_state,
-    daily_statistics,
-    inventory,
-    rate_plan_drift,
+
+PATIENCE_SECONDS = 60.0
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
-
-READY_SECONDS, LOOK_SECONDS = 120.0, 0.2
-_EVENTS = 100
-
-ASSETS = (
-    *(bulk_changes, audit_trail, inventory, carrier_state, rate_plan_drift),
-    *(daily_statistics, budget_use),
-)
-_METADATA = """metadataEntries { __typename label description ... on IntMetadataEntry { intValue }
-    ... on FloatMetadataEntry { floatValue } ... on TextMetadataEntry { text } ... on MarkdownMetadataEntry { mdStr }
-    ... on TableMetadataEntry { table { records schema { columns { name type } } } } }"""
-_CATALOG = """query ($keys: [AssetKeyInput!]!) { assetNodes(assetKeys: $keys, loadMaterializations: true) {
-    id groupName kinds isPartitioned jobNames partitionStats { numMaterialized numPartitions numFailed }
-    assetMaterializations(limit: 1) { timestamp runId partition }
-    assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization { status timestamp } } } }
-} }"""
-_LATEST = """query ($keys: [AssetKeyInput!]!) { assetsLatestInfo(assetKeys: $keys) { assetKey { path }
-    latestMaterialization { timestamp runId } unstartedRunIds inProgressRunIds latestRun { id status endTime } } }"""
-_PARTITIONS = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
-    partitionKeysByDimension { name partitionKeys } partitionStats { numMaterialized numFailed numPartitions }
-    assetPartitionStatuses { ... on DefaultPartitionStatuses { materializedPartitions failedPartitions
-        unmaterializedPartitions materializingPartitions } } } } }"""
-_HISTORY = f"""query ($key: AssetKeyInput!) {{ assetOrError(assetKey: $key) {{ ... on Asset {{
-    assetMaterializations(limit: {_EVENTS}) {{ timestamp partition runId stepKey description {_METADATA}
-        runOrError {{ ... on Run {{ id jobName status startTime endTime }} }} }} }} }} }}"""
-_RUNS = """{ runsOrError(limit: 25) { ... on Runs { count results { id status jobName tags { key value } startTime
-    endTime creationTime updateTime assetSelection { path } repositoryOrigin { repositoryName } } } } }"""
-_FEED = """{ runsFeedOrError(limit: 30, view: RUNS) { ... on RunsFeedConnection { cursor hasMore results { id runStatus
-    creationTime startTime endTime jobName tags { key value } } } }
-    runsFeedCountOrError(view: RUNS) { ... on RunsFeedCount { count } } }"""
-_RUN = """query ($id: ID!) { runOrError(runId: $id) { ... on Run { id status runConfigYaml startTime endTime
-    tags { key value } stats { ... on RunStatsSnapshot { stepsSucceeded stepsFailed } }
-    stepStats { stepKey status startTime endTime } executionPlan { steps { key kind } } assets { key { path } } } } }"""
-_LOGS = f"""query ($id: ID!) {{ logsForRun(runId: $id, limit: 1000) {{ ... on EventConnection {{ cursor hasMore
-    events {{ __typename ... on MessageEvent {{ message timestamp level stepKey eventType }}
-        ... on MaterializationEvent {{ {_METADATA} }} }} }} }} }}"""
-
-Query = tuple[str, Mapping[str, object]]
+SENSOR = "dispatch_bulk_changes"
 
 
-class Webserver:
-    """A running webserver."""
-
-    def __init__(self, client: httpx.Client) -> None:
-        self._client = client
-
-    def pages(self, run_id: str) -> Mapping[str, Sequence[Query]]:
-        """The queries of each page, which the UI sends together; of runs, the page of this one."""
-        every = {"keys": [_key(one) for one in ASSETS]}
-        changes, drift = {"key": _key(bulk_changes)}, {"key": _key(rate_plan_drift)}
-        return {
-            "asset catalog": [(_CATALOG, every), (_LATEST, every)],
-            "bulk changes, partitions": [(_PARTITIONS, changes)],
-            "bulk changes, events and plots": [(_HISTORY, changes), (_PARTITIONS, changes)],
-            "drift, events and plots": [(_HISTORY, drift), (_PARTITIONS, drift)],
-            "runs": [(_RUNS, {}), (_FEED, {})],
-            "a run": [(_RUN, {"id": run_id}), (_LOGS, {"id": run_id})],
-        }
-
-    def open(self, queries: Sequence[Query]) -> float:
-        """Ask all at once; seconds until the last answer."""
-        began = time.monotonic()
-        with ThreadPoolExecutor(len(queries)) as pool:
-            for _ in pool.map(self.ask, queries):
-                pass
-        return time.monotonic() - began
-
-    def ask(self, query: Query) -> Mapping[str, object]:
-        """The data of an answer. Raises InvalidRunError where there is none, or an error beside it."""
-        text, variables = query
-        said = self._client.post("/graphql", json={"query": text, "variables": variables}).json()
-        if said.get("errors") or not said.get("data"):
-            raise InvalidRunError(f"the webserver refused {text[:60]}…: {str(said)[:600]}")
-        return said["data"]
+class NoBrowserError(Exception):
+    """There is nothing to open a page with."""
 
 
-def _key(asset: dg.AssetSpec) -> Mapping[str, object]:
-    return {"path": list(asset.key.path)}
+@dataclass(frozen=True, slots=True)
+class CatalogPage:
+    """Where it is, and what is in it once it has loaded: Playwright's selectors, all of which must be visible."""
+
+    path: str
+    shows: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the rows, and must be seen: the `last_change` of so many, the run of one, the newest of all."""
+
+    last_change: int
+    changes: int
+    run: str
+    newest_run: str
+
+
+def pages(known: Known) -> Mapping[str, CatalogPage]:
+    """The pages by name."""
+    changes, drift, last = "/assets/bulk_changes", "/assets/rate_plan_drift", known.last_change
+    return {
+        "asset catalog": CatalogPage("/assets", [f'a[href="{changes}"]', f'text="{known.changes} partitions"']),
+        "bulk changes, one partition": CatalogPage(
+            f"{changes}?view=partitions&partition={last}",
+            [f'text="Materialized ({known.changes})"', 'text="requested by"'],
+        ),
+        "bulk changes, events": CatalogPage(f"{changes}?view=events", [f'text="{last}"', "text=/devices moved to/"]),
+        "bulk changes, checks": CatalogPage(f"{changes}?view=checks", ['text="counts_balance"', 'text="Passed"']),
+        "drift, events": CatalogPage(f"{drift}?view=events", ['text="devices drifted"']),
+        "runs": CatalogPage("/runs", [f'a[href="/runs/{known.newest_run}"]']),
+        "a run": CatalogPage(f"/runs/{known.run}", ['text="finalize_bulk_change"', 'text="RUN_SUCCESS"']),
+        "automation": CatalogPage("/automation", [f'text="{SENSOR}"']),
+        "ticks of a sensor": CatalogPage(
+            f"/locations/m2m_pipeline/sensors/{SENSOR}", ['td >> text="0 runs requested"', 'text="View logs"']
+        ),
+    }
+
+
+class Browser:
+    """One profile of a browser, which has been at the webserver before: scripts are in its cache."""
+
+    def __init__(self, context: BrowserContext, url: str) -> None:
+        self._context = context
+        self._url = url
+
+    def open(self, page: CatalogPage) -> float:
+        """Open a page in a new tab; seconds until all of it can be seen. Raises InvalidRunError if it never can."""
+        with self._tab() as tab:
+            began = time.monotonic()
+            tab.goto(self._url + page.path, wait_until="commit")
+            for selector in page.shows:
+                try:
+                    tab.locator(f"{selector} >> visible=true").first.wait_for()
+                except Error as error:
+                    raise InvalidRunError(f"{page.path}: {error.message}: {_text(tab)}") from error
+            return time.monotonic() - began
+
+    @contextmanager
+    def _tab(self) -> Generator[Page]:
+        tab = self._context.new_page()
+        try:
+            yield tab
+        finally:
+            tab.close()
 
 
 @contextmanager
-def webserver(environment: Mapping[str, str], log: Path) -> Generator[Webserver]:
-    """The webserver as `m2m up` starts it, ready. Raises InvalidRunError if it does not become so."""
-    port = free_port()
-    module = ["-m", "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(PROJECT / "workspace.yaml")]
-    with (
-        start(module, log=log, environment=environment, death_signal=signal.SIGTERM, cwd=PROJECT) as process,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client,
-    ):
+def browser(url: str) -> Generator[Browser]:
+    """A browser beside the webserver at this address. Raises NoBrowserError where there is none."""
+    program = next(_installed(), None)
+    if program is None:
+        raise NoBrowserError(f"none of {', '.join(NAMES)} was found. As root: apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
+        context = chromium.new_context(viewport={"width": 1200, "height": 860})
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         try:
-            _await(client, log)
-            yield Webserver(client)
+            yield Browser(context, url)
         finally:
-            end_group(process)
+            chromium.close()
 
 
-def _await(client: httpx.Client, log: Path) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while True:
-        try:
-            client.get("/server_info").raise_for_status()
-        except httpx.HTTPError as error:
-            if time.monotonic() > deadline:
-                raise InvalidRunError(f"dagster-webserver: not ready in {READY_SECONDS:g} s:\n{tail(log)}") from error
-            time.sleep(LOOK_SECONDS)
-        else:
-            return
+def _installed() -> Iterator[str]:
+    for name in NAMES:
+        if found := shutil.which(name):
+            yield found
+
+
+def _text(tab: Page) -> str:
+    return tab.locator("body").inner_text()[:2000]

@@ -1,7 +1,6 @@
 """The composition root: settings in, services out. Only what is here knows every package."""
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from m2m_pipeline.bootstrap.outside import digest_archive, secret_reader, senders
@@ -174,7 +173,7 @@ def build(settings: Settings, carriers: Carriers | None = None) -> Application:
         identity=Identity(database, security_log),
         monitoring=Monitoring(database, Standings(database)),
         destinations=destinations,
-        alerting=Alerting(database, _limits(settings), _due(settings)),
+        alerting=Alerting(database, _limits(settings), settings.upkeep_limit_hours),
         rotation=Rotation(database, vault),
         outbox=Outbox(database, destinations, senders(settings, policy), settings.notice_patience_hours * 3600),
         auditing=auditing,
@@ -199,11 +198,3 @@ def _limits(settings: Settings) -> Scope:
         queue_limit_minutes=settings.queue_limit_minutes,
         reconcile_limit_hours=settings.reconcile_limit_hours,
     )
-
-
-def _due(settings: Settings) -> Mapping[str, float]:
-    """The scheduled jobs that are missed where they do not run; of reconciliation a promise for each provider tells."""
-    jobs = ["checks", "daily_statistics_job", "audit_verification", "retention"]
-    if settings.audit_digest_target:
-        jobs.append("audit_digest")
-    return dict.fromkeys(jobs, settings.upkeep_limit_hours)

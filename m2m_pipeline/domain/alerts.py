@@ -103,8 +103,8 @@ ALERTS: Mapping[AlertName, Alert] = {
     ),
     AlertName.UPKEEP_LATE: Alert(
         "scheduled work is not done",
-        "no run of the job audit_digest, audit_verification, checks, daily_statistics_job or retention has ended well "
-        "for `M2M_UPKEEP_LIMIT_HOURS`",
+        "a run of the job audit_digest, audit_verification, checks, daily_statistics_job or retention was due by its "
+        "schedule, and none has ended well in the `M2M_UPKEEP_LIMIT_HOURS` since",
         "Whether the job's schedule is on in Dagster, its last ticks have errors, and what its last runs came to.",
         ("m2m health",),
     ),

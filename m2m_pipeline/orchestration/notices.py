@@ -4,10 +4,14 @@ It writes, and may: each notice is claimed and settled by guarded transactions, 
 receivers of notices are prepared for.
 """
 
+from collections.abc import Mapping
+from functools import partial
+
 import dagster as dg
 
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.orchestration.upkeep import due_after
 
 INTERVAL_SECONDS = 5
 """Dagster's floor."""
@@ -32,13 +36,14 @@ def notice_sensor() -> dg.SensorDefinition:
 WATCH_SECONDS = 30
 
 
-def watch_sensor() -> dg.SensorDefinition:
-    """The watcher of the platform."""
+def watch_sensor(scheduled: Mapping[str, str]) -> dg.SensorDefinition:
+    """The watcher of the platform. `scheduled`: the jobs that are missed where they do not run, each with its cron."""
+    due = {job: partial(due_after, cron) for job, cron in scheduled.items()}
 
     @dg.sensor(minimum_interval_seconds=WATCH_SECONDS, default_status=dg.DefaultSensorStatus.RUNNING)
     def watch_platform(context: dg.SensorEvaluationContext, platform: Platform) -> dg.SkipReason:
         """Raise and resolve alerts. `m2m health`, asked from outside, tells whether this sensor still ticks."""
-        watched = platform.services.alerting.watch()
+        watched = platform.services.alerting.watch(due)
         for one in watched.raised:
             context.log.warning(redacted(f"{one.name}, {one.subject}: {one.detail}"))
         for one in watched.resolved:

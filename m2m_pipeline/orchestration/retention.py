@@ -1,6 +1,6 @@
 """The scheduled job that removes what is no longer needed: old runs of Dagster, with all that is of them; our records.
 
-Ticks of sensors and schedules are Dagster's own to remove: `retention` in dagster.yaml.
+Of ticks it removes what Dagster leaves: those of sensors and schedules that tick no more.
 """
 
 from collections import Counter
@@ -14,13 +14,14 @@ from m2m_pipeline.orchestration.assets import bulk_change_partitions
 from m2m_pipeline.orchestration.event_log import purge_checks
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.sweeping import bulk_change_of
+from m2m_pipeline.orchestration.ticks import purge_ticks
 from m2m_pipeline.orchestration.upkeep import UPKEEP, operators_told
 from m2m_pipeline.services.retention import Retention
 
 BATCH = 100
 """Runs that are looked at together."""
 
-RUNS, CHECKS = "dagster_run", "asset_check_execution"
+RUNS, CHECKS, TICKS = "dagster_run", "asset_check_execution", "dagster_tick"
 """What they are called in the records of what was removed."""
 
 _FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
@@ -36,6 +37,7 @@ def purge_expired(context: dg.OpExecutionContext, platform: Platform) -> None:
         removed[CHECKS] = purge_checks(
             context.instance, before, lambda count: keeper.note(CHECKS, {None: count}, before)
         )
+        removed[TICKS] = purge_ticks(context.instance, lambda count, since: keeper.note(TICKS, {None: count}, since))
     told = ", ".join(f"{count} of {name}" for name, count in removed.items() if count) or "nothing"
     context.log.info("Removed: %s.", redacted(told))
     context.add_output_metadata({name: dg.MetadataValue.int(count) for name, count in removed.items()})

@@ -2,9 +2,11 @@
 
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+from dagster._utils.schedules import cron_string_iterator
 
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.services.alerting import Alerting
@@ -57,3 +59,8 @@ def regularly(name: str, job: dg.JobDefinition | UnresolvedAssetJobDefinition, c
     return dg.ScheduleDefinition(
         name=name, job=job, cron_schedule=cron, default_status=dg.DefaultScheduleStatus.RUNNING
     )
+
+
+def due_after(cron: str, moment: datetime) -> datetime:
+    """When a schedule (UTC) asks for a run the next time from a moment on."""
+    return next(cron_string_iterator(moment.timestamp(), cron, "UTC"))

@@ -1,7 +1,9 @@
 """The watcher: raises each alert once, resolves it once, and tells the operators through the outbox."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 
 from sqlalchemy import Connection
 
@@ -19,6 +21,9 @@ HEARTBEAT = "watcher"
 
 _JOB = "job "
 """Of a scheduled job it is a sign of life that a run has ended well."""
+
+NextDue = Callable[[datetime], datetime]
+"""When a schedule asks for a run the next time from a moment on."""
 
 _LOOKED_AT = frozenset({*alerts.WATCHED, AlertName.UPKEEP_LATE, AlertName.PLATFORM_SILENT})
 
@@ -47,14 +52,16 @@ class Health:
 class Alerting:
     """Knows rows. That it is not running itself, only somebody outside can see: `health`, and `miss_the_watcher`."""
 
-    def __init__(self, database: Database, limits: Scope, due: Mapping[str, float]) -> None:
-        """`due`: for how many hours each scheduled job may have no run that ends well."""
+    def __init__(self, database: Database, limits: Scope, upkeep_limit_hours: float) -> None:
+        """`upkeep_limit_hours`: within how many hours of being due a scheduled job has to end well."""
         self._database = database
         self._limits = limits
-        self._due = due
+        self._upkeep_limit = timedelta(hours=upkeep_limit_hours)
 
-    def watch(self) -> Watched:
+    def watch(self, scheduled: Mapping[str, NextDue] = MappingProxyType({})) -> Watched:
         """Look once. Alert, notice and sign of life are one commit: a tick that dies tells nothing twice.
+
+        `scheduled`: the jobs that are missed where they do not run, each by its own schedule.
 
         Raises:
             DatabaseUnavailableError: nothing was recorded.
@@ -63,7 +70,7 @@ class Alerting:
         with self._database.begin() as tx:
             alerts.lock(tx)
             heartbeats.beat(tx, HEARTBEAT)  # which ends its own silence
-            return self._tell(tx, _LOOKED_AT, [*alerts.find(tx, self._limits), *self._late(tx)])
+            return self._tell(tx, _LOOKED_AT, [*alerts.find(tx, self._limits), *self._late(tx, scheduled)])
 
     def hold(self, verdicts: Iterable[Verdict]) -> Watched:
         """Tell of promises that are broken, and of those that hold again, where no other alert does.
@@ -81,8 +88,8 @@ class Alerting:
         found = [Finding(AlertName.UPKEEP_FAILED, job, failure)] if failure else []
         with self._database.begin() as tx:
             alerts.lock(tx)
-            if job in self._due and not failure:
-                heartbeats.beat(tx, f"{_JOB}{job}")
+            if not failure:
+                heartbeats.renew(tx, f"{_JOB}{job}")
             return self._tell(tx, {AlertName.UPKEEP_FAILED}, found, {job})
 
     def miss_the_watcher(self, waited_seconds: float) -> bool:
@@ -109,13 +116,20 @@ class Alerting:
         with self._database.begin() as tx:
             return Health(heartbeats.quiet_seconds(tx, HEARTBEAT), alerts.list_open(tx))
 
-    def _late(self, tx: Connection) -> Iterator[Finding]:
-        """Scheduled jobs of which no run has ended well for too long; a new one is given the time."""
-        for job, hours in self._due.items():
+    def _late(self, tx: Connection, scheduled: Mapping[str, NextDue]) -> Iterator[Finding]:
+        """Scheduled jobs of which no run has ended well since one was due too long ago; a new one is given time."""
+        for job in scheduled:
             heartbeats.expect(tx, f"{_JOB}{job}")
-            quiet = (heartbeats.quiet_seconds(tx, f"{_JOB}{job}") or 0) / 3600
-            if quiet >= hours:
-                yield Finding(AlertName.UPKEEP_LATE, job, f"No run has ended well for {quiet:.0f} hours.")
+        for name, quiet in heartbeats.list_quiet(tx, _JOB).items():
+            job, now = name.removeprefix(_JOB), datetime.now(UTC)
+            if job not in scheduled:
+                heartbeats.forget(tx, name)  # else it would be late at once where it is scheduled again
+                continue
+            # By our clock, by which the schedules tick: of the database's only the difference is taken.
+            due = scheduled[job](now - timedelta(seconds=quiet))
+            if now - due >= self._upkeep_limit:
+                when = f"{due:%Y-%m-%d %H:%M} (UTC)"
+                yield Finding(AlertName.UPKEEP_LATE, job, f"It was due at {when}, and no run has ended well since.")
 
     def _tell(
         self,

@@ -60,11 +60,11 @@ class UpkeepSettings(BaseModel):
         examples=["48"],
     )
     upkeep_limit_hours: float = Field(
-        default=48.0,
+        default=3.0,
         gt=0,
-        description="An alert is raised where a scheduled job (for reconciliation there is another) has not ended well "
-        "for longer, in hours; give it more than the time between two runs of the rarest",
-        examples=["48"],
+        description="An alert is raised where a scheduled job (for reconciliation there is another) was due by its own "
+        "schedule and has not ended well within this time, in hours; give it more than the longest run takes",
+        examples=["3"],
     )
     daily_cron: str = Field(
         default="10 0 * * *",

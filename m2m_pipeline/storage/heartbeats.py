@@ -18,6 +18,11 @@ def beat(connection: Connection, name: str) -> None:
     )
 
 
+def renew(connection: Connection, name: str) -> None:
+    """Leave a sign of life where one is expected."""
+    connection.execute(text("UPDATE m2m.heartbeat SET at = clock_timestamp() WHERE name = :name"), {"name": name})
+
+
 def expect(connection: Connection, name: str) -> None:
     """From now on signs of life are expected, unless there was one already."""
     connection.execute(

@@ -216,6 +216,20 @@ def test_two_that_write_digests_at_once_write_each_once(log: Log) -> None:
     assert len(log.place.list_names()) == len(NAMES)
 
 
+def test_digests_that_are_signed_while_the_log_is_verified_are_not_missed(log: Log) -> None:
+    log.write(10)
+    assert all(one.digest for one in log.auditing.digest())
+    verifying = log.auditing.verify()
+    first = next(verifying)
+    log.write(10)
+    assert all(one.digest for one in log.auditing.digest())
+
+    (second,) = verifying
+
+    assert (first.fault, second.fault) == (None, None)
+    assert [one.signed for one in log.auditing.verify()] == [10, 10]
+
+
 def test_other_files_beside_the_digests_disturb_nobody(tmp_path: Path, database_url: str) -> None:
     log = Log(database_url, directory(tmp_path))
     log.write(4)

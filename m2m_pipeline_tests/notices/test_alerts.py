@@ -1,6 +1,8 @@
 """Each alert is raised once and resolved once, and its words are those of the table and of the documentation."""
 
 import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from m2m_pipeline.cli import app
 from m2m_pipeline.domain.alerts import AGING, ALERTS, AlertName
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.notices import DestinationKind
+from m2m_pipeline.services.alerting import NextDue
 from m2m_pipeline.services.checks import Check
 from m2m_pipeline.storage.alerts import WATCHED
 from m2m_pipeline_tests.notices.conftest import application
@@ -163,30 +166,39 @@ def test_drift_is_too_much_for_the_alert_where_it_is_for_the_check(world: World)
     assert [one.name for one in world.services.alerting.watch().raised] == [AlertName.DRIFT]
 
 
-def test_scheduled_work_that_has_not_ended_well_for_too_long_is_told_until_it_does(world: World) -> None:
+DUE = datetime(2026, 3, 1, 2, tzinfo=UTC)
+SCHEDULED: Mapping[str, NextDue] = {"checks": lambda _: DUE, "retention": lambda last: last + timedelta(days=1)}
+
+
+def test_scheduled_work_that_has_not_ended_well_since_it_was_due_is_told_until_it_does(world: World) -> None:
     alerting = world.services.alerting
-    assert alerting.watch().raised == [], "it is given the time from the first look on"
-    world.sql("UPDATE m2m.heartbeat SET at = at - interval '49 hours'")
-    for job in ("audit_verification", "daily_statistics_job", "retention"):
-        alerting.end_upkeep(job)
+    waiting: Mapping[str, NextDue] = dict.fromkeys(SCHEDULED, lambda last: last + timedelta(days=1))
+    assert alerting.watch(waiting).raised == [], "it is given the time from the first look on"
+    world.sql("UPDATE m2m.heartbeat SET at = at - interval '28 hours'")
+    alerting.end_upkeep("retention")
     alerting.end_upkeep("checks", "it failed")
 
-    (late,) = alerting.watch().raised
+    (late,) = alerting.watch(SCHEDULED).raised
     assert (late.name, late.subject) == (AlertName.UPKEEP_LATE, "checks")
-    assert late.detail == "No run has ended well for 49 hours."
+    assert late.detail == "It was due at 2026-03-01 02:00 (UTC), and no run has ended well since."
     alerting.end_upkeep("checks")
-    assert [one.name for one in alerting.watch().resolved] == [AlertName.UPKEEP_LATE]
+    assert [one.name for one in alerting.watch(waiting).resolved] == [AlertName.UPKEEP_LATE]
     assert alerting.health().open_alerts == []
 
 
 def test_work_that_is_not_scheduled_is_not_missed(world: World) -> None:
-    world.services.alerting.end_upkeep("audit_digest")  # by hand, where no place for digests is configured
-    world.services.alerting.end_upkeep("reconciliation of acme/att")  # of which RECONCILIATION_STALE tells
-    world.services.alerting.watch()
-    world.sql("UPDATE m2m.heartbeat SET at = at - interval '47 hours'")
-    world.sql("UPDATE m2m.heartbeat SET at = at - interval '2 hours' WHERE name ~ 'digest|reconciliation'")
+    waiting: Mapping[str, NextDue] = dict.fromkeys(["retention"], lambda last: last + timedelta(days=1))
+    alerting = world.services.alerting
+    alerting.watch({**waiting, "audit_digest": waiting["retention"]})
+    world.sql("UPDATE m2m.heartbeat SET at = at - interval '90 days' WHERE name ~ 'digest'")
+    alerting.end_upkeep("reconciliation of acme/att")  # of which RECONCILIATION_STALE tells
 
-    assert world.services.alerting.watch().raised == []
+    assert alerting.watch(waiting).raised == [], "no place for digests is configured any more"
+    assert alerting.watch({**waiting, "audit_digest": waiting["retention"]}).raised == [], "it begins anew"
+    assert world.sql("SELECT name FROM m2m.heartbeat WHERE name ~ '^job ' ORDER BY name") == [
+        ("job audit_digest",),
+        ("job retention",),
+    ]
 
 
 def test_the_operators_are_mailed_what_it_means_and_what_to_type(world: World) -> None:

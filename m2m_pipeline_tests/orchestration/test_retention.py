@@ -1,11 +1,15 @@
 """The retention removes what is over and old, and nothing that anybody needs; what it removed is on record."""
 
-from datetime import datetime
+from collections.abc import Generator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import uuid4
 
 import dagster as dg
 import pytest
+from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.events import DagsterEvent, DagsterEventType
+from dagster._core.scheduler.instigation import TickData, TickStatus
 
 from m2m_pipeline.orchestration.assets import bulk_change_partitions
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change as job
@@ -129,3 +133,40 @@ def test_recent_runs_stay(world: World, platform: Platform, instance: dg.Dagster
     purge(instance, platform)
 
     assert instance.has_run(run_id)
+
+
+@pytest.fixture
+def instance_on_disk(tmp_path: Path) -> Generator[dg.DagsterInstance]:
+    """Dagster with ticks, and with the shipped times for which it keeps them."""
+    shipped = Path(__file__).parents[2] / "dagster.yaml"
+    kept = shipped.read_text().partition("\nretention:\n")[2].partition("\n\n")[0]
+    (tmp_path / "dagster.yaml").write_text(f"retention:\n{kept}\n")
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        yield instance
+
+
+def ticked(instance: dg.DagsterInstance, name: str, kind: InstigatorType, status: TickStatus, days: float) -> None:
+    """A tick of so many days ago."""
+    moment = datetime.now(UTC) - timedelta(days=days)
+    reason = "Nothing." if status is TickStatus.SKIPPED else None
+    data = TickData(name, name, kind, status, moment.timestamp(), run_ids=[], skip_reason=reason, selector_id=name)
+    instance.create_tick(data)
+
+
+def test_ticks_past_their_time_go_also_of_what_ticks_no_more_and_are_on_record(
+    world: World, platform: Platform, instance_on_disk: dg.DagsterInstance
+) -> None:
+    instance, sensor = instance_on_disk, InstigatorType.SENSOR
+    for days in (0.9, 1.1, 2.0):
+        ticked(instance, "switched-off", sensor, TickStatus.SKIPPED, days)
+    for days in (29, 31):
+        ticked(instance, "switched-off", sensor, TickStatus.SUCCESS, days)
+        ticked(instance, "scheduled", InstigatorType.SCHEDULE, TickStatus.SKIPPED, days)
+
+    purge(instance, platform)
+    purge(instance, platform)
+
+    left = {name: len(instance.get_ticks(name, name)) for name in ("switched-off", "scheduled")}
+    assert left == {"switched-off": 2, "scheduled": 1}
+    recorded = world.sql("SELECT records, count, now() - before < interval '30 d' FROM m2m.purged ORDER BY id")
+    assert recorded == [("dagster_tick", 2, True), ("dagster_tick", 1, False), ("dagster_tick", 1, False)]

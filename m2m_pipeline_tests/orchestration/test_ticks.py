@@ -1,7 +1,7 @@
 """What sealer, deliverer, watcher and schedules do by themselves: their work once, or a reason, or what helps."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Parameter `owners` of initializer:dagster_shared.utils.warnings.BetaWarning"
 )
 
-SEAL, DELIVER, WATCH = seal_sensor(30), notice_sensor(), watch_sensor()
+SEAL, DELIVER, WATCH = seal_sensor(30), notice_sensor(), watch_sensor({})
 NOWHERE = "postgresql+psycopg://m2m:none@127.0.0.1:1/m2m"
 SCHEDULES = {
     "sign_audit_digests_regularly": ("audit_digest", "M2M_AUDIT_DIGEST_CRON"),
@@ -223,13 +223,77 @@ def test_a_schedule_is_on_and_asks_for_one_run_of_its_job() -> None:
         assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING
 
 
-@pytest.mark.usefixtures("world", "digests")
-def test_each_scheduled_job_is_missed_where_it_does_not_run(platform: Platform) -> None:
-    platform.services.alerting.watch()
-    with platform.services.database.begin() as tx:
-        tx.execute(text("UPDATE m2m.heartbeat SET at = at - interval '49 hours'"))
+def watcher() -> dg.SensorDefinition:
+    """As the code location has it."""
+    found = build().resolve_sensor_def("watch_platform")
+    assert isinstance(found, dg.SensorDefinition)
+    return found
 
-    assert {one.subject for one in platform.services.alerting.watch().raised} == {job for job, _ in SCHEDULES.values()}
+
+def missed(platform: Platform) -> set[str]:
+    """The scheduled jobs of which it is told that they are late."""
+    return {one.subject for one in platform.services.alerting.health().open_alerts if one.name == AlertName.UPKEEP_LATE}
+
+
+def quiet_for(platform: Platform, hours: float) -> None:
+    """As if the last runs of scheduled jobs had ended so long ago."""
+    with platform.services.database.begin() as tx:
+        last = "clock_timestamp() - make_interval(secs => :seconds)"
+        tx.execute(text(f"UPDATE m2m.heartbeat SET at = {last} WHERE name LIKE 'job %'"), {"seconds": hours * 3600})
+
+
+@pytest.mark.usefixtures("world", "digests")
+def test_each_scheduled_job_is_missed_where_it_does_not_run(platform: Platform, instance: dg.DagsterInstance) -> None:
+    tick(watcher(), platform, instance)
+    quiet_for(platform, 49)
+    tick(watcher(), platform, instance)
+
+    assert missed(platform) == {job for job, _ in SCHEDULES.values()}
+
+
+def hourly() -> str:
+    return "5 * * * *"
+
+
+def daily(due_hours_ago: int) -> str:
+    """Once a day, the last time so many hours ago, or up to one more."""
+    return f"0 {(datetime.now(UTC) - timedelta(hours=due_hours_ago)).hour} * * *"
+
+
+def weekly(due_days_ago: int) -> str:
+    """Once a week."""
+    return f"0 0 * * {(datetime.now(UTC) - timedelta(days=due_days_ago)).isoweekday() % 7}"
+
+
+@pytest.mark.parametrize(
+    ("cron", "quiet_hours", "is_missed"),
+    [
+        (hourly(), 2.9, False),
+        (hourly(), 4.1, True),
+        (daily(due_hours_ago=1), 24.5, False),
+        (daily(due_hours_ago=4), 26, True),
+        (weekly(due_days_ago=6), 5 * 24, False),
+        (weekly(due_days_ago=1), 7 * 24, True),
+    ],
+)
+@pytest.mark.usefixtures("world")
+def test_a_job_is_missed_a_while_after_its_own_schedule_asked_for_it(
+    platform: Platform,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    cron: str,
+    quiet_hours: float,
+    *,
+    is_missed: bool,
+) -> None:
+    """Three hours: also where the next run is due long before or after."""
+    monkeypatch.setenv("M2M_CHECK_CRON", cron)
+    watch = watcher()
+    tick(watch, platform, instance)
+    quiet_for(platform, quiet_hours)
+    tick(watch, platform, instance)
+
+    assert ("checks" in missed(platform)) is is_missed
 
 
 @pytest.mark.usefixtures("world", "digests")

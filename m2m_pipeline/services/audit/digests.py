@@ -134,6 +134,13 @@ def find_lost(database: Database, archive: Archive, tenant_id: int, signed: int)
         number = audit_chain.find_signed(tx, tenant_id, archive.place.name)
     if number <= signed:
         return None
+    # Whoever signs notes it after it is there: what was signed since the digests were listed is seen now.
+    try:
+        last, _ = archive.last(tenant_id)
+    except UnsignedError as error:
+        return Fault(signed + 1, None, str(error))
+    if last and last.last >= number:
+        return None
     return Fault(
         signed + 1,
         None,
