@@ -14,6 +14,9 @@ from m2m_pipeline.storage.database import DatabaseUnavailableError
 BULK = "m2m/bulk"
 """The tag of a run over a bulk change."""
 
+BULK_CHANGE = "m2m/bulk_change"
+"""The tag that says over which; a run that was launched by hand has it in its configuration alone."""
+
 
 class Platform(dg.ConfigurableResource["Platform"]):
     """Holds no configuration: settings come from the environment, so that no run or tick ever stores one."""
