@@ -1,9 +1,10 @@
 """The invariants of the design as functions over the carrier's ledger and our rows. Each raises AssertionError."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
+from m2m_pipeline.domain.budget import SHARE_OF_THE_LIMIT
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import (
     BULK_CHANGE_TRANSITIONS,
@@ -26,6 +27,8 @@ AT_THE_DOOR = {
 """Rows that never were a device of ours to work on."""
 
 RATE_LIMIT_CODE = "40000029"
+
+ROUNDING = 1e-6
 
 
 def check_all(evidence: Evidence) -> None:
@@ -141,6 +144,21 @@ def i6_the_accounts_limits_are_kept(evidence: Evidence) -> None:
         assert most <= max(1.0, evidence.bulk.calls_per_second), evidence.summary
     for most in evidence.summary.max_in_flight.values():
         assert most <= evidence.bulk.in_flight, evidence.summary
+
+
+def beyond_permits(starts: Sequence[float], rate: float, in_flight: int) -> Iterator[tuple[int, float]]:
+    """Spans from one call of an account to a later one with more calls than permits: how many, in how many seconds.
+
+    This much of I6 can be told however late a machine lets calls come, and through kills. A permit is a moment, and no
+    two are nearer to each other than the rate allows. It holds a place from before its moment until its call has ended,
+    also where its process was killed. So of the calls that arrive in a span, no more than may be in flight had their
+    moment before it, and the moments within it are as many as the rate gives, and one.
+    """
+    ordered = sorted(starts)
+    for place, first in enumerate(ordered):
+        for calls, last in enumerate(ordered[place:], 1):
+            if calls > in_flight + 1 + (last - first) * rate * SHARE_OF_THE_LIMIT + ROUNDING:
+                yield calls, last - first
 
 
 def i7_only_legal_transitions(evidence: Evidence) -> None:

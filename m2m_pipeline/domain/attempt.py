@@ -27,7 +27,11 @@ class NotClaimableError(Exception):
     """The bulk change is not there to be worked on by this run; the message says why."""
 
 
-class NothingToDoError(NotClaimableError):
+class NotThisRunsError(NotClaimableError):
+    """Nobody has to do anything about it: what there is to do is done, or another run does it, now or in its turn."""
+
+
+class NothingToDoError(NotThisRunsError):
     """It has ended, or another run works on it: whatever this run was to do is done, or is that one's to do."""
 
 

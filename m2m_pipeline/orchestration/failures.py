@@ -11,12 +11,13 @@ from m2m_pipeline.domain.attempt import (
     LeaseLostError,
     NotClaimableError,
     NothingToDoError,
+    NotThisRunsError,
     OpenDevicesError,
 )
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.checks import show_end
-from m2m_pipeline.orchestration.platform import LEASE_KEPT, Platform
+from m2m_pipeline.orchestration.platform import BULK_CHANGE, LEASE_KEPT, Platform
 from m2m_pipeline.services.execution.execution import AccessDeniedError, Execution
 from m2m_pipeline.storage.best_effort import best_effort
 
@@ -26,7 +27,7 @@ _FINAL = (AccessDeniedError, LeaseLostError, NotClaimableError, OpenDevicesError
 
 @contextmanager
 def attempt(
-    context: dg.OpExecutionContext, platform: Platform, quiet: type[NotClaimableError] = NothingToDoError
+    context: dg.OpExecutionContext, platform: Platform, quiet: type[NotThisRunsError] = NothingToDoError
 ) -> Generator[Execution]:
     """One step of an attempt: an error that the domain names becomes a failure that no retry repeats.
 
@@ -52,7 +53,7 @@ def attempt(
 
 def _bulk_change(context: dg.OpExecutionContext) -> dict[str, str]:
     """What a log line tells of the bulk change, where the run carries its tags."""
-    names = {"bulk_change_id": "m2m/bulk_change", "tenant": "m2m/tenant"}
+    names = {"bulk_change_id": BULK_CHANGE, "tenant": "m2m/tenant"}
     try:
         tags = context.run.tags
     except DagsterInvalidPropertyError:  # a step that is called by itself has no run
@@ -65,7 +66,7 @@ def ending_in_the_catalog(
     context: dg.OpExecutionContext,
     platform: Platform,
     bulk_change_id: int,
-    quiet: type[NotClaimableError] = NothingToDoError,
+    quiet: type[NotThisRunsError] = NothingToDoError,
 ) -> Generator[Execution]:
     """A step with which a bulk change may end before any device was touched: the catalog shows that end too."""
     try:
@@ -76,3 +77,21 @@ def ending_in_the_catalog(
             with best_effort("The catalog was not told of this end: the sweeper does it."):
                 show_end(context, platform, platform.services.execution.document(bulk_change_id))
         raise
+
+
+def refuse_anothers_tags(run: dg.DagsterRun, bulk_change_id: int) -> None:
+    """Let no run work on a bulk change while its tags name another, by which Dagster and the sweeper know it.
+
+    The sweeper would take it for dead, since it holds no lease of the other.
+
+    Raises:
+        NotClaimableError: they do.
+
+    """
+    tagged = run.tags.get(BULK_CHANGE)
+    if tagged not in {None, str(bulk_change_id)}:
+        raise NotClaimableError(
+            f"This run is tagged `{BULK_CHANGE}: {tagged}`, and its configuration names bulk change {bulk_change_id}. "
+            "Nothing was done, for either. Trying this run again does not help: launch the one that is meant from an "
+            "empty launchpad, without the tags of another."
+        )

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
-from m2m_pipeline.domain.attempt import NotClaimableError
+from m2m_pipeline.domain.attempt import NotThisRunsError
 from m2m_pipeline.domain.change import Batch
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import headline
 from m2m_pipeline.orchestration.checks import show_end
-from m2m_pipeline.orchestration.failures import attempt, ending_in_the_catalog
+from m2m_pipeline.orchestration.failures import attempt, ending_in_the_catalog, refuse_anothers_tags
 from m2m_pipeline.orchestration.platform import Platform
 
 
@@ -40,9 +40,13 @@ def _runs_every_step(context: dg.OpExecutionContext) -> bool:
 def validate_request(
     context: dg.OpExecutionContext, config: BulkChangeRun, platform: Platform
 ) -> Iterator[dg.Output[int]]:
-    """Take the lease and examine the request again; where there is nothing for this run to do, the rest is skipped."""
+    """Take the lease and examine the request again; where there is nothing for this run to do, the rest is skipped.
+
+    Fails for an id that nobody has, or that nobody has started: nobody else would tell whoever typed it.
+    """
     taken = False
-    with ending_in_the_catalog(context, platform, config.bulk_change_id, quiet=NotClaimableError) as execution:
+    with ending_in_the_catalog(context, platform, config.bulk_change_id, quiet=NotThisRunsError) as execution:
+        refuse_anothers_tags(context.run, config.bulk_change_id)
         execution.validate_request(config.bulk_change_id, context.run_id)
         taken = True
     if taken:

@@ -12,7 +12,7 @@ import dagster as dg
 from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import bulk_change_partitions
 from m2m_pipeline.orchestration.event_log import purge_checks
-from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.orchestration.platform import BULK_CHANGE, Platform
 from m2m_pipeline.orchestration.sweeping import bulk_change_of
 from m2m_pipeline.orchestration.ticks import purge_ticks
 from m2m_pipeline.orchestration.upkeep import UPKEEP, operators_told
@@ -58,11 +58,13 @@ def purge_runs(instance: dg.DagsterInstance, keeper: Retention) -> int:
     while True:
         found = instance.get_runs(_old(before), limit=BATCH + kept)
         bulk_changes = {run.run_id: bulk_change_of(run) for run in found}
-        ended = keeper.ended([one for one in bulk_changes.values() if one is not None])
-        going = [run for run in found if bulk_changes[run.run_id] in {None, *ended}]
+        named = [one for one in bulk_changes.values() if one is not None]
+        under_way, ended = keeper.under_way(named), keeper.ended(named)
+        going = [run for run in found if bulk_changes[run.run_id] not in under_way]
         if not going:
             return removed
-        tenants = [ended[one] if (one := bulk_changes[run.run_id]) is not None else None for run in going]
+        # A number that somebody mistyped in the launchpad is nobody's.
+        tenants = [ended.get(one) if (one := bulk_changes[run.run_id]) is not None else None for run in going]
         # On record first: rather an entry for what a crash left standing than a run that vanished without one.
         keeper.note(RUNS, Counter(tenants), before)
         for run in going:
@@ -81,8 +83,8 @@ def _forget_partitions(instance: dg.DagsterInstance, bulk_changes: Mapping[int, 
     """Take bulk changes without any run left out of the catalog, which bears 100,000 partitions and not more."""
     if not bulk_changes:
         return
-    tags = {"m2m/bulk_change": [str(one) for one in bulk_changes]}
-    left = {run.tags["m2m/bulk_change"] for run in instance.get_runs(dg.RunsFilter(tags=tags))}
+    tags = {BULK_CHANGE: [str(one) for one in bulk_changes]}
+    left = {run.tags[BULK_CHANGE] for run in instance.get_runs(dg.RunsFilter(tags=tags))}
     name = bulk_change_partitions.name
     assert name is not None
     for one in bulk_changes:

@@ -5,7 +5,7 @@ import dagster as dg
 from m2m_pipeline.domain.change import QueuedBulkChange
 from m2m_pipeline.orchestration.assets import bulk_change_partitions
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
-from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.orchestration.platform import BULK_CHANGE, Platform
 
 
 def run_request(queued: QueuedBulkChange) -> dg.RunRequest:
@@ -14,7 +14,7 @@ def run_request(queued: QueuedBulkChange) -> dg.RunRequest:
         run_key=f"bulk-change-{queued.id}-attempt-{queued.attempt}",
         run_config={"ops": {"validate_request": {"config": {"bulk_change_id": queued.id}}}},
         tags={
-            "m2m/bulk_change": str(queued.id),
+            BULK_CHANGE: str(queued.id),
             "m2m/attempt": str(queued.attempt),
             "m2m/tenant": queued.tenant,
             "m2m/provider": queued.provider,

@@ -16,7 +16,7 @@ from m2m_pipeline.logs import redacted
 from m2m_pipeline.orchestration.assets import headline
 from m2m_pipeline.orchestration.checks import show_end_without_a_run
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
-from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.orchestration.platform import BULK_CHANGE, Platform
 from m2m_pipeline.orchestration.upkeep import is_upkeep, subject_of
 from m2m_pipeline.services.pulses import SILENCE_SECONDS
 from m2m_pipeline.services.sweeping import Sweeping, Swept
@@ -62,9 +62,9 @@ def give_up_lost_dispatches(
     if not waiting:
         return
     runs: dict[tuple[str, str], list[dg.DagsterRun]] = defaultdict(list)
-    tags = {"m2m/bulk_change": [str(one) for one in waiting]}
+    tags = {BULK_CHANGE: [str(one) for one in waiting]}
     for run in instance.get_runs(dg.RunsFilter(job_name=bulk_carrier_rate_plan_change.name, tags=tags)):
-        runs[run.tags["m2m/bulk_change"], run.tags.get("m2m/attempt", "")].append(run)
+        runs[run.tags[BULK_CHANGE], run.tags.get("m2m/attempt", "")].append(run)
     for bulk_change_id, attempt in waiting.items():
         dispatched = runs[str(bulk_change_id), str(attempt)]
         if dispatched and all(run.is_finished for run in dispatched):
@@ -125,7 +125,7 @@ def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None
 
 def bulk_change_of(run: dg.DagsterRun) -> int | None:
     """The bulk change that a run works on: by its tag, or, where it was launched by hand, by its configuration."""
-    named: object = run.tags.get("m2m/bulk_change")
+    named: object = run.tags.get(BULK_CHANGE)
     config: object = run.run_config
     for key in ("ops", "validate_request", "config", "bulk_change_id"):
         config = config.get(key) if isinstance(config, Mapping) else None

@@ -4,7 +4,7 @@ Never removed: audit entries and their seals, bulk changes with their devices an
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -49,6 +49,11 @@ class Retention:
         """Those of the bulk changes whose runs nobody needs any more, with the tenant of each."""
         with self._database.begin() as tx:
             return retention.list_ended(tx, bulk_change_ids)
+
+    def under_way(self, bulk_change_ids: Sequence[int]) -> Collection[int]:
+        """Those of the bulk changes whose runs are needed: they have not ended. Ask for these before `ended`."""
+        with self._database.begin() as tx:
+            return retention.list_under_way(tx, bulk_change_ids)
 
     def note(self, records: str, counts: Mapping[int | None, int], before: datetime) -> None:
         """Record that so many records of each tenant (None: of the platform) are about to be removed elsewhere."""

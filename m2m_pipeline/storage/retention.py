@@ -1,6 +1,6 @@
 """Removes records whose time is over. Audit entries, bulk changes and their devices are never among them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, text
@@ -65,3 +65,12 @@ def list_ended(connection: Connection, bulk_change_ids: Sequence[int]) -> Mappin
         {"ids": list(bulk_change_ids), "ended": sorted(ENDED_BULK_CHANGES)},
     )
     return dict(rows.tuples().all())
+
+
+def list_under_way(connection: Connection, bulk_change_ids: Sequence[int]) -> Collection[int]:
+    """Those of the bulk changes that are there and have not ended."""
+    rows = connection.execute(
+        text("SELECT id FROM m2m.bulk_change WHERE id = ANY(:ids) AND status <> ALL(:ended)"),
+        {"ids": list(bulk_change_ids), "ended": sorted(ENDED_BULK_CHANGES)},
+    )
+    return set(rows.scalars().all())

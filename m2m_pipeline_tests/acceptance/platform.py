@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 
 import dagster as dg
 import httpx
@@ -43,6 +44,16 @@ class Platform:
         assert record.asset_materialization is not None
         return {name: value.value for name, value in record.asset_materialization.metadata.items()}
 
+    def shown_end(self, bulk_change_id: int) -> object:
+        """The status with which the catalog shows the end of a bulk change; None where it lacks that, or its audit."""
+        partition = [str(bulk_change_id)]
+        latest = [
+            self.instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=asset, asset_partitions=partition), 1)
+            for asset in (ASSET, dg.AssetKey("audit_trail"))
+        ]
+        ends = [one.records[0].asset_materialization for one in latest if one.records]
+        return ends[0].metadata["status"].value if len(ends) == len(latest) and ends[0] else None
+
     def events(self, run_id: str) -> Sequence[dg.EventLogEntry]:
         """The run's whole log."""
         return self.instance.all_logs(run_id)
@@ -79,6 +90,15 @@ class Platform:
             sweeper = self._sensor(_SWEEPER["sensorName"])
             if sweeper is not None and not sweeper.is_running:
                 return
+
+    @contextmanager
+    def sweeping(self) -> Generator[None]:
+        """With the sweeper switched on, as it is shipped."""
+        self.start_sweeper()
+        try:
+            yield
+        finally:
+            self.stop_sweeper()
 
     def _ask_dagster(self, query: str, **variables: object) -> bytes:
         answer = httpx.post(

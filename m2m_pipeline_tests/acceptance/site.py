@@ -161,8 +161,7 @@ class Site(Platform):
 
     def ended(self, bulk_change_id: int, account: Account) -> Ended:
         """Wait for the end of a bulk change and of its runs; what they left behind."""
-        what = f"the end of bulk change {bulk_change_id}"
-        eventually(lambda: self._over(bulk_change_id), what, lambda: self.story(bulk_change_id))
+        self.wait_for_end(bulk_change_id)
         return Ended(
             account=account,
             document=self.document(bulk_change_id),
@@ -170,6 +169,11 @@ class Site(Platform):
             runs=self.runs(bulk_change_id),
             materialization=self.materialization(bulk_change_id),
         )
+
+    def wait_for_end(self, bulk_change_id: int) -> None:
+        """Wait for the end of a bulk change and of its runs."""
+        what = f"the end of bulk change {bulk_change_id}"
+        eventually(lambda: self._over(bulk_change_id), what, lambda: self.story(bulk_change_id))
 
     def _over(self, bulk_change_id: int) -> bool | None:
         if self.document(bulk_change_id).status not in ENDED_BULK_CHANGES:

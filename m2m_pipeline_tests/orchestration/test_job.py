@@ -78,16 +78,6 @@ def test_a_change_that_ends_early_is_shown_in_the_catalog_too(
     assert_told_in_full(instance, bulk_change_id)
 
 
-def test_a_run_for_a_change_that_is_not_there_does_nothing_and_says_so(
-    platform: Platform, instance: dg.DagsterInstance, world: World
-) -> None:
-    result = execute(4711, platform, instance)
-
-    assert result.success
-    assert [event.step_key for event in result.all_events if event.is_step_success] == ["validate_request"]
-    assert world.puts() == 0
-
-
 def test_the_last_step_refuses_to_end_a_change_while_devices_are_open(
     world: World, platform: Platform, instance: dg.DagsterInstance
 ) -> None:

@@ -107,6 +107,21 @@ def test_old_runs_go_but_for_those_of_a_change_that_has_not_ended(
     assert [(one["records"], one["count"]) for (one,) in told if isinstance(one, dict)] == [("dagster_run", 2)]
 
 
+@pytest.mark.parametrize("bulk_change_id", [4711, 2**63])
+@pytest.mark.usefixtures("everything_is_old")
+def test_an_old_run_of_a_change_that_never_was_goes_with_the_others(
+    world: World, platform: Platform, instance: dg.DagsterInstance, bulk_change_id: int
+) -> None:
+    config = {"ops": {"validate_request": {"config": {"bulk_change_id": bulk_change_id}}}}
+    mistyped = instance.create_run_for_job(job, run_config=config, status=dg.DagsterRunStatus.FAILURE).run_id
+    kept = run_of(instance, world.submit().bulk_change_id, dg.DagsterRunStatus.FAILURE)
+
+    purge(instance, platform)
+
+    assert [instance.has_run(one) for one in (mistyped, kept)] == [False, True]
+    assert world.sql("SELECT records, count FROM m2m.purged") == [("dagster_run", 1)]
+
+
 @pytest.mark.usefixtures("everything_is_old")
 def test_what_is_no_tenants_is_on_record_for_ever_when_it_goes(
     world: World, platform: Platform, instance: dg.DagsterInstance

@@ -44,7 +44,8 @@ class Execution:
 
         Raises:
             NothingToDoError: it has ended, or another run works on it; the message says which.
-            NotClaimableError: it is not there to be worked on for another reason, which the message says.
+            NotThisRunsError: it has to wait for an earlier bulk change, or was taken from this run.
+            NotClaimableError: it does not exist, or nobody has started it; the message says what a person does.
 
         """
         return claim(self._database, bulk_change_id, owner, self._sessions.lease_seconds)
@@ -60,7 +61,8 @@ class Execution:
         Where an earlier attempt has sent devices, a request that no longer holds stops, and they are brought to an end.
 
         Raises:
-            NotClaimableError: there is nothing for this run to do; the message says why.
+            NotThisRunsError: there is nothing for this run to do; the message says why.
+            NotClaimableError: it does not exist, or nobody has started it; the message says what a person does.
             RequestRejectedError: the request no longer holds; the bulk change has ended as REJECTED.
 
         """
