@@ -16,6 +16,7 @@ BULK = "m2m/bulk"
 
 LEASE_KEPT = "The lease was not given back: it runs out by itself."
 """What the log says of a run that ends while the database does not take it."""
+
 BULK_CHANGE = "m2m/bulk_change"
 """The tag that says over which; a run that was launched by hand has it in its configuration alone."""
 
