@@ -20,7 +20,7 @@ PAGES_WORTH_IT = 3
 """Below so many devices, reading each costs no more than listing."""
 
 MOST_MORE = 2
-"""Times as many pages as have been read are read at once at most: an estimate from few pages may be far off."""
+"""Times the number of the next page are read at once at most: an estimate from few pages may be far off."""
 
 WIDER_WORTH_IT = 0.1
 """A clock that lags hides the first changes of a batch, if not all. Few that are missing have another cause."""
@@ -117,8 +117,8 @@ async def _confirm_since(bench: Workbench, since: datetime, left: dict[str, Devi
         page = pages.stop
         fruitless = 0 if any(shown) else fruitless + len(pages)
         latest = shown[len(shown) // 2 :]
-        one_in = len(latest) / sum(latest) if any(latest) else 1 / full
-        wanted = min(ceil(len(left) * one_in), MOST_MORE * pages.stop)
+        pages_each = len(latest) / sum(latest) if any(latest) else 1 / full
+        wanted = min(ceil(len(left) * pages_each), MOST_MORE * page)
 
 
 def _take_shown(bench: Workbench, page: DevicePage, left: dict[str, DeviceWork]) -> int:
