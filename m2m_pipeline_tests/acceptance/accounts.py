@@ -22,7 +22,7 @@ SECRETS = {
 NOBODY_LISTENS = "127.0.0.1:1"
 """Where webhooks may be, and where the issuer of tokens should be."""
 
-ACCOUNTS, DEVICES_EACH = 40, 12
+ACCOUNTS, DEVICES_EACH = 60, 12
 BARRED = "barred"
 """An API user who may not call from this machine."""
 

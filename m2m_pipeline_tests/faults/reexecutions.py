@@ -1,22 +1,24 @@
-"""Runs are interrupted in the middle of a change, and a person does with them everything that Dagster's UI offers."""
+"""Runs are interrupted in the middle of a change, and a person does with them everything that Dagster's UI offers.
+
+Alone, so that nobody but the person helps; or beside the sweeper, as on a site in use: it queues the next attempt at
+the same time, and may come first.
+"""
 
 import os
 import random
-import re
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from functools import partial
 
-import dagster as dg
-
 from m2m_pipeline.domain.status import DeviceStatus
+from m2m_pipeline.simulator.documents import LedgerCall
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.acceptance import buttons
-from m2m_pipeline_tests.acceptance.accounts import DEVICES_EACH, Account
+from m2m_pipeline_tests.acceptance.accounts import DEVICES_EACH
 from m2m_pipeline_tests.acceptance.site import Site
-from m2m_pipeline_tests.acceptance.waiting import eventually
+from m2m_pipeline_tests.evidence import Evidence
+from m2m_pipeline_tests.faults.interrupted import CANCELED, FAILURE, SUCCESS, Interrupted, worker_of
 from m2m_pipeline_tests.faults.verdict import Verdict, judge
 
 BATCH_SIZES = (2, 3, 4)
@@ -25,121 +27,54 @@ BATCH_SIZES = (2, 3, 4)
 AT_ONCE = 3
 """Changes in work at the same time: most of the time they wait for processes to load, and for leases to run out."""
 
-_SUCCESS, _FAILURE, _CANCELED = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED
 
-
-@dataclass
-class Interrupted:
-    """A bulk change whose newest run stands still, at a call that the carrier has carried out and never answers.
-
-    The methods yield what is not as it must be.
-    """
-
-    site: Site
-    account: Account
-    batch_size: int
-    id: int = 0
-    run_id: str = ""
-    unheard: list[int] = field(default_factory=list[int])  # the places of such calls' devices, the newest last
-    kills: int = 0
-
-    def stand_still(self, unheard: int, begin: Callable[[], object]) -> None:
-        """Begin a run, and wait until it stands still."""
-        iccid = self.account.iccids[unheard]
-        self.site.control.start(Rule(name="applied_then_silence", iccids=frozenset({iccid}), calls=1))
-        begin()
-        eventually(
-            lambda: self.site.puts(self.account, iccid) or None,
-            f"the call for {iccid}",
-            lambda: self.site.story(self.id),
-        )
-        self.run_id = self.site.runs(self.id)[-1].dagster_run.run_id
-        self.unheard.append(unheard)
-
-    def submit(self) -> None:
-        """Queue the change, over all devices of its account."""
-        self.id = self.site.submit(self.account, self.account.iccids, batch_size=self.batch_size)
-
-    def kill(self) -> Iterator[str]:
-        """Kill the run's worker, and wait for the end of its lease."""
-        os.kill(worker_of(self.site, self.run_id), signal.SIGKILL)
-        self.kills += 1
-        yield from self.ends(self.run_id, _FAILURE)
-        eventually(lambda: self._nobody_holds_it() or None, f"the end of the lease of bulk change {self.id}")
-        yield from self.is_open()
-
-    def ends(self, run_id: str, status: dg.DagsterRunStatus) -> Iterator[str]:
-        """Wait for the end of a run."""
-        ended = self.site.finished(run_id)
-        if ended.status is not status:
-            yield f"run {run_id} ended as {ended.status}, not as {status}"
-
-    def is_open(self) -> Iterator[str]:
-        """The change has open devices, and so it has not ended."""
-        document = self.site.document(self.id)
-        if document.settled == document.total:
-            yield "no device is open: nothing is tried"
-        if document.status != "PROCESSING":
-            yield f"it is {document.status} with {document.total - document.settled} open devices"
-
-    def does_nothing(self, run_id: str) -> Iterator[str]:
-        """Wait for the end of a run over the change, which has ended: it says so, and calls nobody."""
-        calls = len(self.site.evidence(self.id, self.account).calls)
-        yield from self.ends(run_id, _SUCCESS)
-        if "has ended as PROCESSED: nothing to do" not in (told := self.site.told(run_id)):
-            yield f"nobody says that there is nothing to do: {told}"
-        if len(self.site.evidence(self.id, self.account).calls) != calls:
-            yield "it called the carrier for a change that has ended"
-
-    def _nobody_holds_it(self) -> bool:
-        ((free,),) = self.site.sql(
-            "SELECT lease_owner IS NULL OR lease_expires_at < clock_timestamp() FROM m2m.bulk_change WHERE id = %s",
-            self.id,
-        )
-        return bool(free)
-
-
-def reexecute_in_every_form(site: Site, seed: int) -> Mapping[str, Verdict]:
-    """One change for each form; the verdicts by form. Nobody but the person helps."""
+def reexecute(site: Site, seed: int, forms: Collection[str], *, alone: bool) -> Mapping[str, Verdict]:
+    """One change for each form; the verdicts by form. `alone`: the sweeper stands still; else it runs."""
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip(FORMS, pool.map(partial(_reexecute, site, seed), FORMS), strict=True))
+        return dict(zip(forms, pool.map(partial(_reexecute, site, seed, alone), forms), strict=True))
 
 
-def _reexecute(site: Site, seed: int, form: str) -> Verdict:
+def _reexecute(site: Site, seed: int, alone: bool, form: str) -> Verdict:
     draw = random.Random(f"{seed} {form}")  # noqa: S311 - reproducible, not secret
-    one = Interrupted(site, site.account(), draw.choice(BATCH_SIZES))
+    one = Interrupted(site, site.account(), draw.choice(BATCH_SIZES), draw, alone)
     one.stand_still(draw.randrange(DEVICES_EACH - 2 * one.batch_size), one.submit)
-    broken = list(FORMS[form](one))
-    ended = site.ended(one.id, one.account)
-    if ended.document.counts != {DeviceStatus.PROCESSED: DEVICES_EACH}:
-        broken.append(f"it ended with {ended.document.counts}")
+    broken = list(_ALL[form](one))
+    site.wait_for_end(one.id)
+    evidence, counts = site.evidence(one.id, one.account), site.document(one.id).counts
+    if counts != {DeviceStatus.PROCESSED: DEVICES_EACH}:
+        broken.append(f"it ended with {counts}")
     unheard = [one.account.iccids[place] for place in one.unheard]
-    broken += [f"{iccid} was changed, and sent again" for iccid in unheard if len(ended.evidence.puts(iccid)) != 1]
-    return judge(f"re-execution: {form}", ended.evidence, one.kills, *broken)
+    broken += [f"{iccid} was changed, and sent again" for iccid in unheard if len(_not_refused(evidence, iccid)) != 1]
+    return judge(f"re-execution: {form}", evidence, one.kills, *broken)
+
+
+def _not_refused(evidence: Evidence, iccid: str) -> list[LedgerCall]:
+    """The calls that have changed a device, or may have."""
+    return [put for put in evidence.puts(iccid) if put.status is None or put.status < 400]
 
 
 def _all_steps(one: Interrupted) -> Iterator[str]:
     yield from one.kill()
-    yield from one.ends(one.site.reexecute(one.run_id, "ALL_STEPS"), _SUCCESS)
+    yield from one.comes_to(one.site.reexecute(one.run_id, "ALL_STEPS"), SUCCESS)
 
 
 def _killed_again(one: Interrupted) -> Iterator[str]:
     yield from one.kill()
     one.stand_still(DEVICES_EACH - 1, lambda: one.site.reexecute(one.run_id, "ALL_STEPS"))
     yield from one.kill()
-    yield from one.ends(one.site.reexecute(one.run_id, "ALL_STEPS"), _SUCCESS)
+    yield from one.comes_to(one.site.reexecute(one.run_id, "ALL_STEPS"), SUCCESS)
 
 
 def _from_failure(one: Interrupted) -> Iterator[str]:
     """Dagster leaves out mapped steps that never started."""
     yield from one.kill()
     run_id = one.site.reexecute(one.run_id, "FROM_FAILURE")
-    yield from one.ends(run_id, _FAILURE)
-    if "Re-execute all steps of the run" not in (told := str(one.site.failures(run_id))):
+    yield from one.comes_to(run_id, FAILURE)
+    if one.alone and "Re-execute all steps of the run" not in (told := str(one.site.failures(run_id))):
         yield f"nobody says what to do: {told}"
     yield from one.is_open()
-    yield from one.ends(one.site.reexecute(one.run_id, "ALL_STEPS"), _SUCCESS)
-    yield from one.does_nothing(one.site.reexecute(one.run_id, "FROM_FAILURE"))
+    yield from one.comes_to(one.site.reexecute(one.run_id, "ALL_STEPS"), SUCCESS)
+    yield from one.does_nothing(lambda: one.site.reexecute(one.run_id, "FROM_FAILURE"))
 
 
 def _selected_steps(one: Interrupted) -> Iterator[str]:
@@ -147,35 +82,37 @@ def _selected_steps(one: Interrupted) -> Iterator[str]:
     yield from one.kill()
     batch = one.unheard[-1] // one.batch_size + 1
     steps = [f"{step}[batch_{batch:04d}]" for step in ("change_devices", "update_amop", "write_audit")]
-    yield from one.ends(buttons.reexecute_steps(one.site, one.run_id, steps), _SUCCESS)
+    yield from one.comes_to(buttons.reexecute_steps(one.site, one.run_id, steps), SUCCESS)
     rows = one.site.evidence(one.id, one.account).rows[(batch - 1) * one.batch_size : batch * one.batch_size]
-    if {row.status for row in rows} != {DeviceStatus.PROCESSED}:
+    if one.alone and {row.status for row in rows} != {DeviceStatus.PROCESSED}:
         yield f"batch {batch} is not at its end: {rows}"
-    yield from one.ends(buttons.reexecute_steps(one.site, one.run_id, ["finalize_bulk_change"]), _FAILURE)
+    yield from one.comes_to(buttons.reexecute_steps(one.site, one.run_id, ["finalize_bulk_change"]), FAILURE)
     yield from one.is_open()
-    yield from one.ends(one.site.reexecute(one.run_id, "ALL_STEPS"), _SUCCESS)
-    yield from one.does_nothing(buttons.reexecute_steps(one.site, one.run_id, steps))
+    yield from one.comes_to(one.site.reexecute(one.run_id, "ALL_STEPS"), SUCCESS)
+    yield from one.does_nothing(lambda: buttons.reexecute_steps(one.site, one.run_id, steps))
 
 
 def _launchpad(one: Interrupted) -> Iterator[str]:
     yield from one.kill()
-    yield from one.ends(buttons.launch(one.site, one.id), _SUCCESS)
+    yield from one.comes_to(buttons.launch(one.site, one.id), SUCCESS)
 
 
 def _terminated(one: Interrupted) -> Iterator[str]:
     """It has given its lease back: nobody has to wait."""
-    buttons.terminate(one.site, one.run_id)
-    yield from one.ends(one.run_id, _CANCELED)
-    yield from one.is_open()
-    yield from one.ends(one.site.reexecute(one.run_id, "ALL_STEPS"), _SUCCESS)
+    yield from one.interrupt(lambda: buttons.terminate(one.site, one.run_id), CANCELED)
+    yield from one.comes_to(one.site.reexecute(one.run_id, "ALL_STEPS"), SUCCESS)
+
+
+def _left(one: Interrupted) -> Iterator[str]:
+    """To terminate a run is not to cancel its change."""
+    yield from one.interrupt(lambda: buttons.terminate(one.site, one.run_id), CANCELED)
 
 
 def _interrupted(one: Interrupted) -> Iterator[str]:
     """Ctrl-C at the worker: as after a termination, nobody has to wait for the lease."""
-    os.kill(worker_of(one.site, one.run_id), signal.SIGINT)
-    yield from one.ends(one.run_id, _FAILURE)
-    yield from one.is_open()
-    yield from one.ends(one.site.reexecute(one.run_id, "ALL_STEPS"), _SUCCESS)
+    worker = worker_of(one.site, one.run_id)
+    yield from one.interrupt(lambda: os.kill(worker, signal.SIGINT), FAILURE)
+    yield from one.comes_to(one.site.reexecute(one.run_id, "ALL_STEPS"), SUCCESS)
 
 
 def _all_at_once(one: Interrupted) -> Iterator[str]:
@@ -184,13 +121,32 @@ def _all_at_once(one: Interrupted) -> Iterator[str]:
     again = (one.site.reexecute(one.run_id, "ALL_STEPS") for _ in range(2))
     runs = [*again, buttons.launch(one.site, one.id)]
     for run_id in runs:
-        yield from one.ends(run_id, _SUCCESS)
+        yield from one.comes_to(run_id, SUCCESS)
     worked = [run_id for run_id in runs if one.site.steps(run_id) != ["validate_request"]]
-    if len(worked) != 1:
+    if one.alone and len(worked) != 1:
         yield f"of {len(runs)} runs at once {len(worked)} worked on it"
 
 
+def _retried(one: Interrupted) -> Iterator[str]:
+    """The last device is refused and tried again (`m2m retry`); killed in that, the run from before is re-executed."""
+    first, refused = one.run_id, one.account.iccids[-1]
+    one.site.control.start(Rule(name="device_refused", iccids=frozenset({refused}), calls=1))
+    yield from one.kill()
+    yield from one.comes_to(one.site.reexecute(first, "ALL_STEPS"), SUCCESS)
+    one.site.wait_for_end(one.id)
+    counts = one.site.document(one.id).counts
+    if counts != {DeviceStatus.PROCESSED: DEVICES_EACH - 1, DeviceStatus.REFUSED: 1}:
+        yield f"before it was tried again it ended with {counts}"
+    one.stand_still(DEVICES_EACH - 1, lambda: one.site.command("retry", str(one.id), "--tenant", one.account.tenant))
+    yield from one.kill()
+    yield from one.comes_to(one.site.reexecute(first, "ALL_STEPS"), SUCCESS)
+    asked = [put.iccid for put in one.site.evidence(one.id, one.account).puts()]
+    if len(asked) != DEVICES_EACH + 1:
+        yield f"more was sent again than what was refused: {asked}"
+
+
 FORMS: Mapping[str, Callable[[Interrupted], Iterator[str]]] = {
+    "m2m retry, killed, then all steps": _retried,  # the longest first
     "all steps": _all_steps,
     "all steps, killed again": _killed_again,
     "from failure": _from_failure,
@@ -202,8 +158,7 @@ FORMS: Mapping[str, Callable[[Interrupted], Iterator[str]]] = {
 }
 """What a person does until the change has ended; each yields what is not as it must be."""
 
+LEFT = "terminated, and left to the sweeper"
+"""To be played beside the sweeper: the person does nothing more."""
 
-def worker_of(site: Site, run_id: str) -> int:
-    """The process of a run, which Dagster started for us."""
-    (pid,) = {int(found[1]) for found in re.finditer(r"Started process for run \(pid: (\d+)\)", site.told(run_id))}
-    return pid
+_ALL: Mapping[str, Callable[[Interrupted], Iterator[str]]] = {**FORMS, LEFT: _left}

@@ -74,13 +74,20 @@ def random_kills(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
 
 
 def reexecuted_runs(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
-    """Every form of re-execution with each seed; a new site when its accounts are used up."""
+    """Every form of re-execution with each seed, one half of them beside the sweeper, and with the next seed the other.
+
+    A new site when its accounts are used up.
+    """
     del stand  # a site has its own
-    of_a_site = ACCOUNTS // len(reexecutions.FORMS)
+    of_a_site = ACCOUNTS // (len(reexecutions.FORMS) + 1)
     for first in range(0, len(seeds), of_a_site):
         with tempfile.TemporaryDirectory() as folder, running_site(Path(folder) / "state") as site:
             for seed in seeds[first : first + of_a_site]:
-                yield from reexecutions.reexecute_in_every_form(site, seed).values()
+                forms = list(reexecutions.FORMS)
+                yield from reexecutions.reexecute(site, seed, forms[seed % 2 :: 2], alone=True).values()
+                with site.sweeping():
+                    others = [*forms[(seed + 1) % 2 :: 2], reexecutions.LEFT]
+                    yield from reexecutions.reexecute(site, seed, others, alone=False).values()
 
 
 def zombie_runs(stand: Stand, seeds: Sequence[int]) -> Iterator[Verdict]:
