@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from m2m_pipeline.domain.budget import SHARE_OF_THE_LIMIT
+from m2m_pipeline.domain.budget.gate import SHARE_OF_THE_LIMIT
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import (
     BULK_CHANGE_TRANSITIONS,

@@ -87,7 +87,7 @@ def end_dead_runs(instance: dg.DagsterInstance, sweeping: Sweeping) -> Iterator[
             continue
         if not sweeping.disown(bulk_change_id, run.run_id):
             continue
-        message = "No sign of life: this run's lease has run out or went to another. Writes by it would be refused."
+        message = "No sign of life: this run holds no lease, or no longer. Writes by it would be refused."
         _end(instance, run, message)
         yield run.run_id
 

@@ -13,8 +13,10 @@ from math import inf
 
 from sqlalchemy import Connection
 
-from m2m_pipeline.domain import budget
-from m2m_pipeline.domain.budget import Asking, Ending, Gate, Grant, Limits, Wait
+from m2m_pipeline.domain.budget.adaptation import throttled, withdrawn_before
+from m2m_pipeline.domain.budget.breaker import Ending, heard, is_away
+from m2m_pipeline.domain.budget.gate import Gate, Limits
+from m2m_pipeline.domain.budget.turns import LATE_SECONDS, Asking, Grant, Wait, ask, calls_of_a_turn
 from m2m_pipeline.domain.outcome import GATE_CLOSED, Unconfirmed, Unreachable
 from m2m_pipeline.services.places import PATIENCE_SECONDS
 from m2m_pipeline.storage import gate
@@ -77,7 +79,7 @@ class Gatekeeper:
 
     def __post_init__(self) -> None:
         self._connections = self.limits.in_flight
-        self.turn = budget.calls_of_a_turn(Gate(), self.limits, 0.0)
+        self.turn = calls_of_a_turn(Gate(), self.limits, 0.0)
 
     @retrying_transient
     def ask(self, calls: int, *, probe: bool, held: int, stale: Sequence[int], news: News) -> Permits | Wait:
@@ -85,7 +87,7 @@ class Gatekeeper:
         with self.database.marked() as (tx, mark):
             known = self._lock(tx, news)
             asking = Asking(self._holder, calls, probe, held, self.weight)
-            decided, answer = budget.ask(known.gate, self.limits, asking, known.in_flight, known.now)
+            decided, answer = ask(known.gate, self.limits, asking, known.in_flight, known.now)
             if isinstance(answer, Wait):
                 gate.store(tx, self.account, decided, mark=mark if news.ended else None)
                 return answer
@@ -111,7 +113,7 @@ class Gatekeeper:
 
     def _permits(self, grant: Grant, places: Sequence[int], now: float) -> Sequence[Permit]:
         first = grant.first_at + self._ahead
-        late = budget.LATE_SECONDS if self.limits.binding and not grant.probe else inf
+        late = LATE_SECONDS if self.limits.binding and not grant.probe else inf
         granted_at = inf if grant.probe else now
         moments = [first + number * grant.spacing for number in range(grant.calls)]
         at_once = [Permit(one, moment, moment + late, granted_at) for one, moment in zip(places, moments, strict=False)]
@@ -130,20 +132,20 @@ class Gatekeeper:
                 in_flight=min(self._connections, locked.limits.in_flight),
             )
         known = self._after(locked, news)
-        if budget.is_away(locked.gate) or budget.is_away(known):
+        if is_away(locked.gate) or is_away(known):
             self._away_at = datetime.now(UTC)
-        self._withdrawn_before = max(self._withdrawn_before, budget.withdrawn_before(known, locked.now))
-        self.turn = budget.calls_of_a_turn(known, self.limits, locked.now)
+        self._withdrawn_before = max(self._withdrawn_before, withdrawn_before(known, locked.now))
+        self.turn = calls_of_a_turn(known, self.limits, locked.now)
         return replace(locked, gate=known)
 
     def _after(self, locked: gate.LockedGate, news: News) -> Gate:
         """The gate once the news are known."""
         endings = [Ending(_is_silent(one.outcome), one.change) for one in news.ended]
-        known = budget.heard(locked.gate, self.limits, endings, locked.now)
+        known = heard(locked.gate, self.limits, endings, locked.now)
         for one in news.ended:
             if excess := _excess(one.outcome):
                 left_at = one.left_at - self._ahead
-                known = budget.throttled(known, self.limits, left_at, locked.now, excess.retry_after)
+                known = throttled(known, self.limits, left_at, locked.now, excess.retry_after)
         return known
 
 

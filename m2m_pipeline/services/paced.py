@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider, account_key
-from m2m_pipeline.domain.budget import PROBE_SECONDS, Limits
+from m2m_pipeline.domain.budget.gate import PROBE_SECONDS, Limits
 from m2m_pipeline.domain.carrier import (
     Capabilities,
     Carrier,

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from math import inf
 
-from m2m_pipeline.domain.budget import Limits, Wait
+from m2m_pipeline.domain.budget.gate import Limits
+from m2m_pipeline.domain.budget.turns import Wait
 from m2m_pipeline.services.gatekeeper import (
     Ended,
     Gatekeeper,
@@ -144,6 +145,7 @@ class Pacer:
         if self._asking:  # what it is being given now is free too
             await asyncio.gather(self._asking, return_exceptions=True)
         if self._reporter:
+            self._much_news.set()  # it need not wait for more
             await asyncio.gather(self._reporter, return_exceptions=True)
         self._free.extend(self._places.held)
         self._places.held.clear()

@@ -3,8 +3,9 @@
 from pydantic import BaseModel, ConfigDict
 
 from m2m_pipeline.domain.accounts import ServiceProvider, account_key
-from m2m_pipeline.domain.budget import Gate, Limits, pace
-from m2m_pipeline.domain.restraint import restraint
+from m2m_pipeline.domain.budget.adaptation import pace
+from m2m_pipeline.domain.budget.gate import Gate, Limits
+from m2m_pipeline.domain.budget.restraint import restraint
 from m2m_pipeline.storage import accounts, gate
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline.storage.gate import SeenGate

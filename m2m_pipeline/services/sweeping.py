@@ -70,10 +70,15 @@ class Sweeping:
         return self._swept(stranded, taken)
 
     def disown(self, bulk_change_id: int, owner: str) -> bool:
-        """Whether the run `owner` is to be taken for dead: nothing of its bulk change has long been its."""
+        """Whether the run `owner`, which began long ago, is to be taken for dead: nothing of its bulk change is its.
+
+        Nor is there anything that it could be at where there is no such bulk change.
+        """
         with self._database.begin() as tx:
             standing = leases.find_standing(tx, bulk_change_id, owner)
-            if standing is None or standing.holds_lease or standing.quiet_seconds < self.grace_seconds:
+            if standing is None:
+                return True
+            if standing.holds_lease or standing.quiet_seconds < self.grace_seconds:
                 return False
             _note(tx, standing.tenant_id, bulk_change_id, "RUN_ENDED", f"Run {owner} has no sign of life.")
             return True

@@ -2,7 +2,8 @@
 
 import asyncio
 
-from m2m_pipeline.domain.budget import Limits, pace
+from m2m_pipeline.domain.budget.adaptation import pace
+from m2m_pipeline.domain.budget.gate import Limits
 from m2m_pipeline.storage import gate
 from m2m_pipeline.storage.database import Database, retrying_transient
 

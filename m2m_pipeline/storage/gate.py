@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection, Row, text
 
-from m2m_pipeline.domain.budget import Gate, Grant, Limits, Turn
+from m2m_pipeline.domain.budget.gate import Gate, Limits, Turn
+from m2m_pipeline.domain.budget.turns import Grant
 from m2m_pipeline.storage.accounts import ACCOUNT_HOST
 
 CALL_ENDS_SECONDS = 45.0

@@ -1,6 +1,6 @@
 """The large numbers: every fault scenario, round after round, and one report at the end.
 
-    python -m m2m_pipeline_tests.faults.soak [--seed N] [--rounds PERCENT] [--only SCENARIO …]
+    python -m m2m_pipeline_tests.faults.soak [--seed N] [--rounds PERCENT] [--at-once N] [--only SCENARIO …]
 
 Exit status 1 if anything was lost, done twice, sent blindly, or if any invariant does not hold.
 """
@@ -13,8 +13,10 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 
 from m2m_pipeline.local.postgres import EmbeddedPostgres
@@ -205,31 +207,38 @@ def _line(name: str, verdicts: Sequence[Verdict], seconds: float) -> str:
     return f"{name:14}" + "".join(f"{number:>9}" for number in numbers) + f"{seconds:>8.0f} s"
 
 
+def play(name: str, first: int, percent: int) -> tuple[str, bool]:
+    """Play so many percent of a scenario, from its first seed on: its line of the report, and whether all holds."""
+    logging.disable(logging.WARNING)
+    scenario, began = SCENARIOS[name], time.monotonic()
+    rounds = max(1, scenario.rounds * percent // 100)
+    with _stand() as stand:
+        verdicts = list(_play(scenario, stand, range(first, first + rounds)))
+    line = _line(name, verdicts, time.monotonic() - began)
+    sys.stderr.write(line + "\n")
+    return line, all(verdict.holds for verdict in verdicts)
+
+
 def main() -> int:
     """Play, report; the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="the first seed of each scenario")
     parser.add_argument("--rounds", type=int, default=100, help="percent of the whole soak's rounds; at least one")
+    parser.add_argument("--at-once", type=int, default=1, help="scenarios in work at the same time, a process each")
     parser.add_argument("--only", nargs="+", choices=SCENARIOS, default=list(SCENARIOS))
     chosen = parser.parse_args()
-    logging.disable(logging.WARNING)
     heads = ("changes", "devices", "faults", "lost", "twice", "blind", "broken")
+    with ProcessPoolExecutor(chosen.at_once, get_context("spawn"), max_tasks_per_child=1) as pool:
+        played = [pool.submit(play, name, chosen.seed, chosen.rounds) for name in chosen.only]
+        lines, held = zip(*(one.result() for one in played), strict=True)
     report = [
-        f"seed {chosen.seed}, {chosen.rounds} % of the rounds",
+        f"seed {chosen.seed}, {chosen.rounds} % of the rounds, {chosen.at_once} at once",
         " " * 14 + "".join(f"{head:>9}" for head in heads),
+        *lines,
+        "All invariants hold." if all(held) else "NOT all invariants hold: see above.",
     ]
-    all_hold = True
-    for name in chosen.only:
-        scenario, began = SCENARIOS[name], time.monotonic()
-        rounds = max(1, scenario.rounds * chosen.rounds // 100)
-        with _stand() as stand:
-            verdicts = list(_play(scenario, stand, range(chosen.seed, chosen.seed + rounds)))
-        all_hold = all_hold and all(verdict.holds for verdict in verdicts)
-        report.append(_line(name, verdicts, time.monotonic() - began))
-        sys.stderr.write(report[-1] + "\n")
-    report.append("All invariants hold." if all_hold else "NOT all invariants hold: see above.")
     sys.stdout.write("\n".join(report) + "\n")
-    return 0 if all_hold else 1
+    return 0 if all(held) else 1
 
 
 if __name__ == "__main__":

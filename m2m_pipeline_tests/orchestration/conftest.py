@@ -2,22 +2,28 @@
 
 from collections.abc import Callable, Generator
 from contextlib import ExitStack
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from m2m_pipeline.orchestration import sweeping
 from m2m_pipeline.orchestration.platform import Platform
+from m2m_pipeline.services.audit.signing import generate
 from m2m_pipeline.simulator.client import SimulatorControl
+from m2m_pipeline_tests.orchestration.location import build
 from m2m_pipeline_tests.world import Options, World, simulator_process
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let pass what Dagster does with a resource that has no field; everything else stays an error."""
-    config.addinivalue_line(
-        "filterwarnings",
+    """Let pass what Dagster does by itself; everything else stays an error."""
+    for allowed in (
+        # with a resource that has no field
         "ignore:The `__fields__` attribute is deprecated:pydantic.warnings.PydanticDeprecatedSince20",
-    )
+        # where it attaches a job to its sensor: it hands its own beta parameter on
+        "ignore:Parameter `owners` of initializer:dagster_shared.utils.warnings.BetaWarning",
+    ):
+        config.addinivalue_line("filterwarnings", allowed)
 
 
 @pytest.fixture(scope="session")
@@ -74,3 +80,18 @@ def later(monkeypatch: pytest.MonkeyPatch) -> None:
     """As if the runs had begun long ago."""
     now = sweeping.time.time()
     monkeypatch.setattr(sweeping.time, "time", lambda: now + 3600)
+
+
+@pytest.fixture
+def definitions(world: World) -> dg.Definitions:
+    assert world
+    return build()
+
+
+@pytest.fixture
+def digests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where digests go."""
+    secret, _ = generate()
+    monkeypatch.setenv("M2M_AUDIT_DIGEST_TARGET", str(tmp_path / "digests"))
+    monkeypatch.setenv("M2M_AUDIT_SIGNING_KEY", secret)
+    return tmp_path / "digests"

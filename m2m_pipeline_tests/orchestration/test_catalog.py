@@ -1,18 +1,12 @@
 """The catalog reads like the business: every asset described and owned, its numbers and tables those of the rows."""
 
-from base64 import b64decode
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
-from xml.etree import ElementTree as ET
 
 import dagster as dg
 import pytest
-from cryptography.fernet import Fernet
 
-from m2m_pipeline.domain.drift import CAUSES, DriftCause
-from m2m_pipeline.domain.reasons import REASONS, ReasonCode
 from m2m_pipeline.orchestration.catalog import (
     audit_trail,
     budget_use,
@@ -20,88 +14,22 @@ from m2m_pipeline.orchestration.catalog import (
     carrier_state,
     daily_statistics,
     inventory,
-    provider_partitions,
     rate_plan_drift,
 )
-from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.services.checks import PROMISES
-from m2m_pipeline.settings import load_settings
-from m2m_pipeline.simulator.documents import Drift
-from m2m_pipeline.simulator.scenarios import Rule
+from m2m_pipeline_tests.orchestration.location import KEY, load_inventory, metadata, run_change, run_job, words_of
 from m2m_pipeline_tests.page.visitors import visitor
 from m2m_pipeline_tests.web.door import open_door
-from m2m_pipeline_tests.world import NEW, OLD, PROVIDER, TENANT, THIRD, Options, World
+from m2m_pipeline_tests.world import NEW, OLD, Options, World
 
-# Dagster itself hands its beta parameter on where it attaches a job to its sensor.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Parameter `owners` of initializer:dagster_shared.utils.warnings.BetaWarning"
-)
-
-KEY = f"{TENANT}/{PROVIDER}"
 MOST_PLOT_CHARACTERS = 20_000
 RATE = 100.0
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reconciliation.md"
 
 
-@pytest.fixture
-def definitions(world: World) -> dg.Definitions:
-    assert world
-    return build()
-
-
-def build() -> dg.Definitions:
-    """What Dagster loads, in the environment of the world."""
-    from m2m_pipeline.definitions import build_definitions  # noqa: PLC0415 - reads the environment
-
-    return build_definitions(load_settings())
-
-
-def metadata(instance: dg.DagsterInstance, spec: dg.AssetSpec) -> Mapping[str, object]:
-    event = instance.get_latest_materialization_event(spec.key)
-    assert event is not None
-    assert event.asset_materialization is not None
-    return {name: value.value for name, value in event.asset_materialization.metadata.items()}
-
-
-def words_of(plot: str) -> set[str]:
-    """What is written in a plot that is Markdown with an SVG as data."""
-    drawn = ET.fromstring(b64decode(plot.partition("data:image/svg+xml;base64,")[2].rstrip(")")))  # noqa: S314 - our own
-    return {text for element in drawn.iter() if (text := element.text)}
-
-
 def change(world: World, platform: Platform, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
     return run_change(world.submit().bulk_change_id, platform, instance)
-
-
-def run_change(bulk_change_id: int, platform: Platform, instance: dg.DagsterInstance) -> dg.ExecuteInProcessResult:
-    return bulk_carrier_rate_plan_change.execute_in_process(
-        run_config={"ops": {"validate_request": {"config": {"bulk_change_id": bulk_change_id}}}},
-        resources={"platform": platform},
-        instance=instance,
-    )
-
-
-def run_job(
-    definitions: dg.Definitions,
-    name: str,
-    instance: dg.DagsterInstance,
-    key: str | None = None,
-    *,
-    raise_on_error: bool = True,
-) -> dg.ExecuteInProcessResult:
-    if key and key == KEY:
-        instance.add_dynamic_partitions(str(provider_partitions.name), [key])
-    job = definitions.resolve_job_def(name)
-    return job.execute_in_process(instance=instance, partition_key=key, raise_on_error=raise_on_error)
-
-
-def load_inventory(definitions: dg.Definitions, instance: dg.DagsterInstance) -> None:
-    """Materialize the inventory of the world's provider, as a person does it in the catalog."""
-    assets = [one for one in definitions.assets or [] if isinstance(one, dg.AssetsDefinition)]
-    (loading,) = [one for one in assets if inventory.key in one.keys]
-    instance.add_dynamic_partitions(str(provider_partitions.name), [KEY])
-    dg.materialize([loading], instance=instance, resources={"platform": Platform()}, partition_key=KEY)
 
 
 def test_every_asset_is_described_owned_and_in_a_group_and_has_a_place_in_the_lineage(
@@ -212,61 +140,6 @@ def test_the_end_of_a_change_tells_which_promises_hold(
     assert told == {check.value: True for check, promise in PROMISES.items() if promise.at_each_end}
 
 
-def test_reconciliation_shows_the_list_and_the_drift_of_its_provider(
-    world: World, definitions: dg.Definitions, instance: dg.DagsterInstance
-) -> None:
-    world.control.drift(world.iccids[0], Drift(rate_plan=THIRD))
-
-    run_job(definitions, "reconciliation", instance, KEY)
-
-    listed, drift = metadata(instance, carrier_state), metadata(instance, rate_plan_drift)
-    assert (listed["devices listed"], listed["whole list"]) == (3, True)
-    assert drift["devices drifted"] == drift[f"devices {CAUSES[DriftCause.MADE_OUTSIDE].title}"] == 1
-    assert f"devices that differ, at the end of each day: {DriftCause.MADE_OUTSIDE}" in words_of(str(drift["trend"]))
-    assert not any(iccid in str(drift) for iccid in world.iccids)
-
-
-def test_a_carrier_that_is_away_fails_the_run_and_shows_no_list(
-    make_world: Callable[[Options], World], instance: dg.DagsterInstance
-) -> None:
-    make_world(Options(probe=0.05)).trouble(Rule(name="outage"))
-
-    result = run_job(build(), "reconciliation", instance, KEY, raise_on_error=False)
-
-    assert not result.success
-    assert instance.get_latest_materialization_event(carrier_state.key) is None
-
-
-def test_a_credential_that_cannot_be_had_fails_the_run_with_its_reason_and_the_next_step(
-    world: World, definitions: dg.Definitions, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("M2M_ENCRYPTION_KEYS", Fernet.generate_key().decode())
-
-    result = run_job(definitions, "reconciliation", instance, KEY, raise_on_error=False)
-
-    (failure,) = result.filter_events(lambda event: event.is_step_failure)
-    told = str(failure.step_failure_data.user_failure_data)
-    assert KEY in told
-    assert "cannot be decrypted" in told
-    assert REASONS[ReasonCode.CREDENTIAL_UNREADABLE].next_step in told
-    assert world.control.calls() == []
-
-
-def test_a_pass_that_another_process_works_on_is_no_failure(
-    world: World, definitions: dg.Definitions, instance: dg.DagsterInstance
-) -> None:
-    provider = world.provider
-    world.sql(
-        "INSERT INTO m2m.reconciliation_pass (tenant_id, service_provider_id, is_full, lease_owner, lease_expires_at) "
-        "VALUES (%s, %s, true, 'another', now() + interval '1 hour')",
-        provider.tenant_id,
-        provider.id,
-    )
-
-    assert run_job(definitions, "reconciliation", instance, KEY).success
-    assert instance.get_latest_materialization_event(carrier_state.key) is None
-
-
 def test_the_inventory_is_loaded_from_the_carrier_by_hand(
     world: World, definitions: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
@@ -290,21 +163,3 @@ def test_a_day_is_summed_up(
     share = pytest.approx(calls / (world.provider.calls_per_second * 24 * 3600))
     assert used["carrier calls"] == calls
     assert (used["share of the busiest account"], used[f"share of {KEY}"]) == (share, share), "numbers, to be plotted"
-
-
-def test_the_schedule_keeps_a_partition_for_each_provider_and_asks_for_its_run(
-    definitions: dg.Definitions, platform: Platform
-) -> None:
-    schedule = definitions.resolve_schedule_def("reconcile_regularly")
-    now = datetime.now(UTC)
-    with dg.instance_for_test() as instance:
-        instance.add_dynamic_partitions(str(provider_partitions.name), ["somebody/gone"])
-        with dg.build_schedule_context(
-            instance, now, resources={"platform": platform}, repository_def=definitions.get_repository_def()
-        ) as context:
-            requests = schedule.evaluate_tick(context).run_requests
-        kept = instance.get_dynamic_partitions(str(provider_partitions.name))
-
-    assert [request.partition_key for request in requests or []] == [KEY]
-    assert kept == [KEY]
-    assert schedule.default_status is dg.DefaultScheduleStatus.RUNNING

@@ -15,13 +15,8 @@ from m2m_pipeline.orchestration.tables import MOST_TABLE_ROWS, table
 from m2m_pipeline.services.checks import PROMISES, Check, Verdict
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline.storage.breaches import MOST, Breach
-from m2m_pipeline_tests.orchestration.test_catalog import KEY, build, run_change, run_job
+from m2m_pipeline_tests.orchestration.location import KEY, build, run_change, run_job
 from m2m_pipeline_tests.world import OLD, TENANT, THIRD, World
-
-# Dagster itself hands its beta parameter on where it attaches a job to its sensor.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Parameter `owners` of initializer:dagster_shared.utils.warnings.BetaWarning"
-)
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "reconciliation.md"
 

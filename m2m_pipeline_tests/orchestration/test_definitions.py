@@ -33,8 +33,6 @@ def definitions(monkeypatch: pytest.MonkeyPatch) -> dg.Definitions:
     return defs
 
 
-# Dagster itself hands its beta parameter on where it attaches a job to its sensor.
-@pytest.mark.filterwarnings("ignore:Parameter `owners` of initializer:dagster_shared.utils.warnings.BetaWarning")
 def test_the_definitions_load_without_a_database(definitions: dg.Definitions) -> None:
     dg.Definitions.validate_loadable(definitions)
 
@@ -49,7 +47,6 @@ def test_the_sensors_run_without_anybody_starting_them(definitions: dg.Definitio
     assert sensors["dispatch_bulk_changes"].job_name == job.name
 
 
-@pytest.mark.filterwarnings("ignore:Parameter `owners` of initializer:dagster_shared.utils.warnings.BetaWarning")
 def test_each_run_that_is_scheduled_counts_as_upkeep_and_a_bulk_change_as_such(definitions: dg.Definitions) -> None:
     repository = definitions.get_repository_def()
     scheduled = [repository.get_job(one.job_name) for one in repository.schedule_defs]

@@ -12,15 +12,10 @@ from m2m_pipeline.services.accounts import ProviderSettings
 from m2m_pipeline.services.checks import Check
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.orchestration.ends import assert_told_in_full
-from m2m_pipeline_tests.orchestration.test_catalog import KEY, build, load_inventory, metadata, run_change, run_job
+from m2m_pipeline_tests.orchestration.location import KEY, build, load_inventory, metadata, run_change, run_job
 from m2m_pipeline_tests.page.visitors import visitor
 from m2m_pipeline_tests.web.door import open_door
 from m2m_pipeline_tests.world import OWNER, PROVIDER, TENANT, THIRD, World
-
-# Dagster itself hands its beta parameter on where it attaches a job to its sensor.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Parameter `owners` of initializer:dagster_shared.utils.warnings.BetaWarning"
-)
 
 
 def left_unknown(world: World) -> int:

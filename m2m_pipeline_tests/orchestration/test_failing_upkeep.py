@@ -7,13 +7,8 @@ from cryptography.fernet import Fernet
 from m2m_pipeline.domain.alerts import AlertName
 from m2m_pipeline.orchestration.sweeping import end_silent_runs
 from m2m_pipeline.services.pulses import SILENCE_SECONDS
-from m2m_pipeline_tests.orchestration.test_catalog import KEY, build, run_job
+from m2m_pipeline_tests.orchestration.location import KEY, build, run_job
 from m2m_pipeline_tests.world import World
-
-# Dagster itself hands its beta parameter on where it attaches a job to its sensor.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Parameter `owners` of initializer:dagster_shared.utils.warnings.BetaWarning"
-)
 
 DAY = "2026-03-01"
 

@@ -97,7 +97,6 @@ def sensors(queue_url: str) -> dict[str, dg.SensorDefinition]:
     return {one.name: one for one in definitions.sensors or []}
 
 
-@pytest.mark.filterwarnings("ignore:Parameter `owners` of initializer:dagster_shared.utils.warnings.BetaWarning")
 def test_without_a_queue_there_is_no_sensor_and_with_one_it_runs_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     # No credentials are needed to load.
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

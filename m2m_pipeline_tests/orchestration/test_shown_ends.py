@@ -12,7 +12,7 @@ from m2m_pipeline.services import showing
 from m2m_pipeline_tests.faults.points import Point
 from m2m_pipeline_tests.orchestration.dying import start_dying_run, wait_for_death
 from m2m_pipeline_tests.orchestration.ends import assert_told_in_full
-from m2m_pipeline_tests.orchestration.test_catalog import metadata, run_change
+from m2m_pipeline_tests.orchestration.location import metadata, run_change
 from m2m_pipeline_tests.orchestration.test_ends import left_unknown
 from m2m_pipeline_tests.orchestration.test_sweep_sensor import tick
 from m2m_pipeline_tests.world import World

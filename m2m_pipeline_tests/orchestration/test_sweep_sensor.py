@@ -200,11 +200,20 @@ def test_a_run_that_was_launched_by_hand_is_known_by_its_configuration(
     bulk_change_id = world.submit().bulk_change_id
     config = {"ops": {"validate_request": {"config": {"bulk_change_id": bulk_change_id}}}}
     run = instance.create_run_for_job(job, run_config=config, status=dg.DagsterRunStatus.STARTED)
-    unknown = {"ops": {"validate_request": {"config": {"bulk_change_id": 0}}}}
-    nameless = instance.create_run_for_job(job, run_config=unknown, status=dg.DagsterRunStatus.STARTED)
     world.services.execution.claim(bulk_change_id, run.run_id)
     silence(world)
     tick(platform, instance)
 
     assert status_of(instance, run) is dg.DagsterRunStatus.FAILURE
-    assert status_of(instance, nameless) is dg.DagsterRunStatus.STARTED
+
+
+@pytest.mark.usefixtures("later", "world")
+def test_a_run_that_died_with_an_id_that_no_change_has_gives_its_slot_back(
+    platform: Platform, instance: dg.DagsterInstance
+) -> None:
+    """Alive, it would long have failed by itself."""
+    unknown = {"ops": {"validate_request": {"config": {"bulk_change_id": 404}}}}
+    run = instance.create_run_for_job(job, run_config=unknown, status=dg.DagsterRunStatus.STARTED)
+
+    assert tick(platform, instance) == f"Run {run.run_id} was taken for dead."
+    assert status_of(instance, run) is dg.DagsterRunStatus.FAILURE

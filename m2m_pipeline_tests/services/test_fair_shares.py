@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from m2m_pipeline.domain.budget import Limits
+from m2m_pipeline.domain.budget.gate import Limits
 from m2m_pipeline.services.pacing import Pacer
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline_tests.services.conftest import MakeWorld

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import make_url
 
-from m2m_pipeline.domain.budget import Limits
+from m2m_pipeline.domain.budget.gate import Limits
 from m2m_pipeline.domain.outcome import Answer, Unconfirmed, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.services.gatekeeper import Ended, Gatekeeper, News, Permits

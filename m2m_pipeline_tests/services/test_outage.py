@@ -5,7 +5,7 @@ import pytest
 from m2m_pipeline.carriers.http import Timeouts
 from m2m_pipeline.carriers.jasper.adapter import JasperCarrier
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider
-from m2m_pipeline.domain.budget import SILENT_IN_A_ROW
+from m2m_pipeline.domain.budget.breaker import SILENT_IN_A_ROW
 from m2m_pipeline.domain.carrier import Carrier, PlanChange
 from m2m_pipeline.domain.outcome import Answer, ChangeOutcome, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode

@@ -11,7 +11,8 @@ from itertools import pairwise
 import pytest
 
 from m2m_pipeline.domain.accounts import Credential
-from m2m_pipeline.domain.budget import SILENT_IN_A_ROW, Limits
+from m2m_pipeline.domain.budget.breaker import SILENT_IN_A_ROW
+from m2m_pipeline.domain.budget.gate import Limits
 from m2m_pipeline.domain.carrier import Carriers
 from m2m_pipeline.services.paced import CarrierDoor, PacedCarrier
 from m2m_pipeline.services.pacing import Pacer

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from m2m_pipeline.domain.budget import HOLD_SECONDS
+from m2m_pipeline.domain.budget.adaptation import HOLD_SECONDS
 from m2m_pipeline.domain.status import BulkChangeStatus
 from m2m_pipeline.simulator.documents import Drift
 from m2m_pipeline.simulator.scenarios import Rule

@@ -6,7 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from m2m_pipeline.domain.budget import SILENT_IN_A_ROW, Limits
+from m2m_pipeline.domain.budget.breaker import SILENT_IN_A_ROW
+from m2m_pipeline.domain.budget.gate import Limits
 from m2m_pipeline.domain.outcome import Answer, Unconfirmed, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.services.gatekeeper import Permit

@@ -7,7 +7,8 @@ from dataclasses import replace
 from sqlalchemy import text
 
 from m2m_pipeline.domain.accounts import ServiceProvider, account_key
-from m2m_pipeline.domain.budget import Gate, Grant, Limits, Turn
+from m2m_pipeline.domain.budget.gate import Gate, Limits, Turn
+from m2m_pipeline.domain.budget.turns import Grant
 from m2m_pipeline.storage import accounts, gate
 from m2m_pipeline_tests.storage.conftest import Stock
 

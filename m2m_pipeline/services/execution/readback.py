@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import dropwhile
 from math import ceil
 
 from m2m_pipeline.domain.accounts import VerifyMode
@@ -12,7 +13,7 @@ from m2m_pipeline.domain.outcome import LastAnswer, Refused, Scope, Unreachable
 from m2m_pipeline.services.execution.outcomes import after_reading, scheduled, with_old_plans
 from m2m_pipeline.services.execution.workbench import Workbench
 
-NARROW, WIDE = timedelta(seconds=2), timedelta(minutes=5)
+NARROW, WIDE = timedelta(seconds=1), timedelta(minutes=5)
 """How far the carrier's clock may lag behind what its answers tell, as tried in turn: a short list first, since the
 changes of everybody else on the account are in it too. What neither list shows is read alone."""
 
@@ -105,7 +106,7 @@ async def _confirm_since(bench: Workbench, since: datetime, left: dict[str, Devi
     full = carrier.capabilities.page_size
     page, fruitless, wanted = 1, 0, ceil(len(left) / full)
     while fruitless < len(left):
-        pages = range(page, page + min(max(wanted, fruitless), len(left) - fruitless))
+        pages = range(page, page + min(max(wanted, fruitless // 2), len(left) - fruitless))
         shown, last = list[int](), False
         for answer in await asyncio.gather(*(carrier.list_devices(since, number) for number in pages)):
             if isinstance(answer, Refused | Unreachable):
@@ -116,8 +117,8 @@ async def _confirm_since(bench: Workbench, since: datetime, left: dict[str, Devi
             return
         page = pages.stop
         fruitless = 0 if any(shown) else fruitless + len(pages)
-        latest = shown[len(shown) // 2 :]
-        pages_each = len(latest) / sum(latest) if any(latest) else 1 / full
+        sown = list(dropwhile(lambda devices: not devices, shown))
+        pages_each = len(sown) / sum(sown) if sown else 1 / full
         wanted = min(ceil(len(left) * pages_each), MOST_MORE * page)
 
 

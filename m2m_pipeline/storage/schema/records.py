@@ -93,7 +93,7 @@ class TransactionMark(Base):
 
 
 class CarrierGate(Base):
-    """What is remembered of a carrier account (`domain.budget.Gate`). Times are seconds of the database's clock."""
+    """What is remembered of a carrier account (`domain.budget.gate.Gate`). Times are seconds of the database clock."""
 
     __tablename__ = "carrier_gate"
     account: Mapped[str] = mapped_column(primary_key=True)

@@ -11,23 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from m2m_pipeline.domain.budget import (
-    AHEAD_SECONDS,
-    SHARE_OF_THE_LIMIT,
-    SILENT_IN_A_ROW,
-    TURN_SECONDS,
-    Asking,
-    Ending,
-    Gate,
-    Grant,
-    Limits,
-    Wait,
-    ask,
-    heard,
-    pace,
-    throttled,
-    withdrawn_before,
-)
+from m2m_pipeline.domain.budget.adaptation import pace, throttled, withdrawn_before
+from m2m_pipeline.domain.budget.breaker import SILENT_IN_A_ROW, Ending, heard
+from m2m_pipeline.domain.budget.gate import SHARE_OF_THE_LIMIT, Gate, Limits
+from m2m_pipeline.domain.budget.turns import AHEAD_SECONDS, TURN_SECONDS, Asking, Grant, Wait, ask
 
 TOLD_AFTER = 0.02
 """Seconds from an answer until the account has heard of it."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from math import cbrt
 
-from m2m_pipeline.domain.budget import BACK_SECONDS, HOLD_SECONDS, RECOVERY_SECONDS, SLOWDOWN, Gate, Limits, pace
+from m2m_pipeline.domain.budget.adaptation import BACK_SECONDS, HOLD_SECONDS, RECOVERY_SECONDS, SLOWDOWN, pace
+from m2m_pipeline.domain.budget.gate import Gate, Limits
 
 
 @dataclass(frozen=True, slots=True)
