@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from playwright.sync_api import BrowserContext, Error, Page, sync_playwright
 
@@ -23,12 +23,36 @@ class NoBrowserError(Exception):
     """There is nothing to open a page with."""
 
 
+IS_SHOWN = """wanted => wanted.every(({css, text, whole}) => {
+    const visible = one => one.checkVisibility() && one.getClientRects().length > 0;
+    if (!text) return [...document.querySelectorAll(css)].some(visible);
+    const words = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (words.nextNode()) {
+        const one = words.currentNode.parentElement;
+        const said = one.textContent.replace(/\\s+/g, " ").trim();
+        if ((whole ? said === text : said.includes(text)) && one.closest(css) && visible(one)) return true;
+    }
+    return false;
+})"""
+LOOK_MILLISECONDS = 50
+"""How often it is looked at. Playwright's own waiting comes to every half a second: too coarse for a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Something that can be seen: an element by its selector, or words within one; all that it says, or a part."""
+
+    css: str = "body"
+    text: str = ""
+    whole: bool = True
+
+
 @dataclass(frozen=True, slots=True)
 class CatalogPage:
-    """Where it is, and what is in it once it has loaded: Playwright's selectors, all of which must be visible."""
+    """Where it is, and what can be seen in it once it has loaded: all of it."""
 
     path: str
-    shows: Sequence[str]
+    shows: Sequence[Seen]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +69,25 @@ def pages(known: Known) -> Mapping[str, CatalogPage]:
     """The pages by name."""
     changes, drift, last = "/assets/bulk_changes", "/assets/rate_plan_drift", known.last_change
     return {
-        "asset catalog": CatalogPage("/assets", [f'a[href="{changes}"]', f'text="{known.changes} partitions"']),
+        "asset catalog": CatalogPage(
+            "/assets", [Seen(f'a[href="{changes}"]'), Seen(text=f"{known.changes} partitions")]
+        ),
         "bulk changes, one partition": CatalogPage(
             f"{changes}?view=partitions&partition={last}",
-            [f'text="Materialized ({known.changes})"', 'text="requested by"'],
+            [Seen(text=f"Materialized ({known.changes})"), Seen(text="requested by")],
         ),
-        "bulk changes, events": CatalogPage(f"{changes}?view=events", [f'text="{last}"', "text=/devices moved to/"]),
-        "bulk changes, checks": CatalogPage(f"{changes}?view=checks", ['text="counts_balance"', 'text="Passed"']),
-        "drift, events": CatalogPage(f"{drift}?view=events", ['text="devices drifted"']),
-        "runs": CatalogPage("/runs", [f'a[href="/runs/{known.newest_run}"]']),
-        "a run": CatalogPage(f"/runs/{known.run}", ['text="finalize_bulk_change"', 'text="RUN_SUCCESS"']),
-        "automation": CatalogPage("/automation", [f'text="{SENSOR}"']),
+        "bulk changes, events": CatalogPage(
+            f"{changes}?view=events", [Seen(text=str(last)), Seen(text="devices moved to", whole=False)]
+        ),
+        "bulk changes, checks": CatalogPage(
+            f"{changes}?view=checks", [Seen(text="counts_balance"), Seen(text="Passed")]
+        ),
+        "drift, events": CatalogPage(f"{drift}?view=events", [Seen(text="devices drifted")]),
+        "runs": CatalogPage("/runs", [Seen(f'a[href="/runs/{known.newest_run}"]')]),
+        "a run": CatalogPage(f"/runs/{known.run}", [Seen(text="finalize_bulk_change"), Seen(text="RUN_SUCCESS")]),
+        "automation": CatalogPage("/automation", [Seen(text=SENSOR)]),
         "ticks of a sensor": CatalogPage(
-            f"/locations/m2m_pipeline/sensors/{SENSOR}", ['td >> text="0 runs requested"', 'text="View logs"']
+            f"/locations/m2m_pipeline/sensors/{SENSOR}", [Seen("td", "0 runs requested"), Seen(text="View logs")]
         ),
     }
 
@@ -73,12 +103,11 @@ class Browser:
         """Open a page in a new tab; seconds until all of it can be seen. Raises InvalidRunError if it never can."""
         with self._tab() as tab:
             began = time.monotonic()
-            tab.goto(self._url + page.path, wait_until="commit")
-            for selector in page.shows:
-                try:
-                    tab.locator(f"{selector} >> visible=true").first.wait_for()
-                except Error as error:
-                    raise InvalidRunError(f"{page.path}: {error.message}: {_text(tab)}") from error
+            tab.goto(self._url + page.path, wait_until="domcontentloaded")
+            try:
+                tab.wait_for_function(IS_SHOWN, arg=[asdict(one) for one in page.shows], polling=LOOK_MILLISECONDS)
+            except Error as error:
+                raise InvalidRunError(f"{page.path}: {error.message}: {_text(tab)}") from error
             return time.monotonic() - began
 
     @contextmanager
