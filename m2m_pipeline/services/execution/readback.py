@@ -100,11 +100,12 @@ async def _confirm_since(bench: Workbench, since: datetime, left: dict[str, Devi
     """Take those of `left` that the list since a moment confirms, while a page costs less than reading them.
 
     As many pages are read at once as should show all of `left`: at first those that `left` would fill, then by how
-    thinly the latest pages are sown with them, since changes of others on the account are in the list, too.
+    thinly the pages are sown with them, since changes of others on the account are in the list, too. The first page
+    that shows any tells nothing of that: they may only begin at its end.
     """
     carrier = bench.session.carrier
     full = carrier.capabilities.page_size
-    page, fruitless, wanted = 1, 0, ceil(len(left) / full)
+    page, fruitless, wanted, sown = 1, 0, ceil(len(left) / full), list[int]()
     while fruitless < len(left):
         pages = range(page, page + min(max(wanted, fruitless // 2), len(left) - fruitless))
         shown, last = list[int](), False
@@ -117,8 +118,8 @@ async def _confirm_since(bench: Workbench, since: datetime, left: dict[str, Devi
             return
         page = pages.stop
         fruitless = 0 if any(shown) else fruitless + len(pages)
-        sown = list(dropwhile(lambda devices: not devices, shown))
-        pages_each = len(sown) / sum(sown) if sown else 1 / full
+        sown += shown if sown else dropwhile(lambda devices: not devices, shown)
+        pages_each = len(sown[1:]) / sum(sown[1:]) if any(sown[1:]) else 1 / full
         wanted = min(ceil(len(left) * pages_each), MOST_MORE * page)
 
 
