@@ -117,7 +117,7 @@ class Workbench:
                 yield
             finally:
                 committer.cancel()
-                await asyncio.shield(self.commit())
+                await self._commit_to_the_end()
 
     async def _commit_regularly(self) -> None:
         """Commit every `FLUSH_SECONDS`, or when `FLUSH_ROWS` moves wait."""
@@ -127,7 +127,13 @@ class Workbench:
                     await self._full.wait()
             except TimeoutError:
                 pass
-            await asyncio.shield(self.commit())
+            await self._commit_to_the_end()
+
+    async def _commit_to_the_end(self) -> None:
+        """Commit, also when the wait for it is broken off; the next commit then meets what this one has met."""
+        commit = asyncio.create_task(self.commit())
+        commit.add_done_callback(_look_at)
+        await asyncio.shield(commit)
 
     @retrying_transient
     def _mark_sending(self, ids: Collection[int]) -> Denied | None:
@@ -150,3 +156,9 @@ class Workbench:
 
 
 _IN_WORK = {DeviceStatus.PENDING, DeviceStatus.SENDING, DeviceStatus.APPLIED, DeviceStatus.UNCONFIRMED}
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    """Else asyncio logs, with its stack, what ended a task that nobody waited for."""
+    if not task.cancelled():
+        task.exception()
