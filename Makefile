@@ -45,7 +45,7 @@ check: $(VENV)/.dev ## lint, formatting, types, import contracts
 	@$(VENV)/bin/basedpyright --warnings
 	@$(VENV)/bin/lint-imports
 
-bench: $(VENV)/.bench ## what the platform reaches, against its targets and against others; half an hour by estimate
+bench: $(VENV)/.bench ## what the platform reaches, against its targets and against others; 23 minutes
 	@$(VENV)/bin/python -m benchmarks
 
 bench-quick: $(VENV)/.bench ## the same in small sizes: a hint in 3 minutes

@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 
 from m2m_pipeline.domain.permissions import Permission
 from m2m_pipeline.domain.reasons import ROW_FAULTS
+from m2m_pipeline.domain.request import NO_CONTROL_CHARACTERS
 from m2m_pipeline.domain.status import UNDER_WAY, BulkChangeStatus, DeviceStatus
 from m2m_pipeline.services.links import Links
 from m2m_pipeline.storage.listings import ChangeFilter
@@ -26,7 +27,7 @@ from m2m_pipeline.web.submitting import ChangeId
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 CHANGES_A_PAGE, DEVICES_A_PAGE = 25, 100
-Choice = Annotated[str, Query(max_length=200)]
+Choice = Annotated[str, Query(max_length=200, pattern=NO_CONTROL_CHARACTERS)]
 
 
 @router.get("/")

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from m2m_pipeline.domain.iccid import ICCID_PATTERN
+from m2m_pipeline.domain.request import NO_CONTROL_CHARACTERS
 from m2m_pipeline.services.browsing import DeviceUnknownError
 from m2m_pipeline.web.page.rendering import render
 from m2m_pipeline.web.page.route import PageRoute
@@ -18,7 +19,10 @@ PAST_CHANGES_A_PAGE = 50
 
 @router.get("/sims")
 def show_history(
-    request: Request, known: Looker, iccid: Annotated[str, Query(max_length=100)] = "", cursor: Cursor = None
+    request: Request,
+    known: Looker,
+    iccid: Annotated[str, Query(max_length=100, pattern=NO_CONTROL_CHARACTERS)] = "",
+    cursor: Cursor = None,
 ) -> Response:
     """The search, and what it finds."""
     wanted = iccid.strip()

@@ -16,7 +16,7 @@ from m2m_pipeline.services.forecast import seconds_for
 from m2m_pipeline.services.tables import is_header, parse_devices
 from m2m_pipeline.web.identity import front_door
 from m2m_pipeline.web.page.accounts import notices
-from m2m_pipeline.web.page.changes import csv_file
+from m2m_pipeline.web.page.changes import Choice, csv_file
 from m2m_pipeline.web.page.preview import preview
 from m2m_pipeline.web.page.rendering import render
 from m2m_pipeline.web.page.route import PageRoute, to
@@ -39,8 +39,8 @@ DraftId = Annotated[str, Path(max_length=40, pattern="^[A-Za-z0-9_-]+$")]
 def choose(
     request: Request,
     known: Preparer,
-    provider: Annotated[str, Query(max_length=200)] = "",
-    draft: Annotated[str, Query(max_length=40)] = "",
+    provider: Choice = "",
+    draft: Annotated[str, Query(max_length=40, pattern="^[A-Za-z0-9_-]*$")] = "",
 ) -> Response:
     """The account first; the SIMs and the plan when it is known, or the only one."""
     filled: dict[str, str] = {}

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from m2m_pipeline.domain.audit import AuditKind
 from m2m_pipeline.domain.permissions import Role
-from m2m_pipeline.domain.request import MAX_NAME_LENGTH
+from m2m_pipeline.domain.request import MAX_NAME_LENGTH, NO_CONTROL_CHARACTERS
 from m2m_pipeline.services.identity import SignInFailedError
 from m2m_pipeline.web.identity import front_door
 from m2m_pipeline.web.issuer import IssuerSilentError
@@ -31,7 +31,7 @@ router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 _STARTED, _NEXT = "m2m_sign_in", "m2m_next"
 _AT_THE_ISSUER_SECONDS = 600
-Wanted = Annotated[str, Query(alias="next", max_length=1000)]
+Wanted = Annotated[str, Query(alias="next", max_length=1000, pattern=NO_CONTROL_CHARACTERS)]
 
 
 @router.get("/sign-in")
