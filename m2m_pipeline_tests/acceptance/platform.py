@@ -170,7 +170,7 @@ class _Reexecution(BaseModel):
 
 
 class _Data(BaseModel):
-    launchRunReexecution: _Reexecution  # noqa: N815
+    launchRunReexecution: _Reexecution  # noqa: N815 - as GraphQL names it
 
 
 class _Launched(BaseModel):

@@ -7,13 +7,11 @@ import psycopg
 import pytest
 
 from m2m_pipeline.domain.attempt import LeaseLostError
-from m2m_pipeline.services.execution.access import Denied
 from m2m_pipeline.services.execution.running import run
 from m2m_pipeline.services.execution.workbench import Workbench
-from m2m_pipeline.storage import device_changes
 from m2m_pipeline_tests.local.waiting import wait_until
-from m2m_pipeline_tests.services.test_told_once import take
-from m2m_pipeline_tests.world import OWNER, World
+from m2m_pipeline_tests.services.test_told_once import bench_of, take
+from m2m_pipeline_tests.world import World
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
@@ -32,14 +30,8 @@ def test_a_commit_that_was_under_way_leaves_no_error_that_nobody_looks_at(world:
 async def lose_the_lease_in_a_commit(world: World, bulk_change_id: int, unseen: list[object]) -> None:
     """Break the work off while its commit waits for another attempt, which takes the bulk change over."""
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context["message"]))
-    attempt = world.services.execution.claim(bulk_change_id, OWNER)
-    credential = world.services.sessions.credential(world.provider)
-    assert not isinstance(credential, Denied)
-    session = world.services.sessions.open(attempt, world.provider, credential)
-    with world.services.database.begin() as tx:
-        work = device_changes.load_work(tx, bulk_change_id, 1)
-    bench = Workbench(session, {device.id: device for device in work})
-    take(bench, *await bench.mark_sending(work))
+    bench = bench_of(world, bulk_change_id)
+    take(bench, *await bench.mark_sending(list(bench.devices.values())))
     url = world.database_url.replace("+psycopg", "")  # as psycopg itself has it
     async with asyncio.TaskGroup() as group:
         with psycopg.connect(url) as other:
@@ -53,7 +45,7 @@ async def lose_the_lease_in_a_commit(world: World, bulk_change_id: int, unseen: 
         finally:
             del working
             gc.collect()
-            await session.close()
+            await bench.session.close()
 
 
 async def work_until_broken_off(bench: Workbench) -> None:

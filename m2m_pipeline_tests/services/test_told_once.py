@@ -48,14 +48,9 @@ def test_a_commit_that_stood_while_nobody_could_tell_is_not_made_again(world: Wo
 
 async def tell_through_an_outage(world: World, proxy: Proxy, bulk_change_id: int) -> None:
     """Commit two outcomes through an outage, and a third, that came meanwhile, after it."""
-    attempt = world.services.execution.claim(bulk_change_id, OWNER)
-    credential = world.services.sessions.credential(world.provider)
-    assert not isinstance(credential, Denied)
-    session = world.services.sessions.open(attempt, world.provider, credential)
-    with world.services.database.begin() as tx:
-        work = device_changes.load_work(tx, bulk_change_id, 1)
-    bench = Workbench(session, {device.id: device for device in work})
-    first, second, third = await bench.mark_sending(work)
+    bench = bench_of(world, bulk_change_id)
+    session = bench.session
+    first, second, third = await bench.mark_sending(list(bench.devices.values()))
 
     take(bench, first, second)
     session.carrier.pacer.calls += CALLS
@@ -67,6 +62,17 @@ async def tell_through_an_outage(world: World, proxy: Proxy, bulk_change_id: int
     proxy.fault = None
     await bench.commit()
     await session.close()
+
+
+def bench_of(world: World, bulk_change_id: int) -> Workbench:
+    """The first batch in work, in a session that the caller closes."""
+    attempt = world.services.execution.claim(bulk_change_id, OWNER)
+    credential = world.services.sessions.credential(world.provider)
+    assert not isinstance(credential, Denied)
+    session = world.services.sessions.open(attempt, world.provider, credential)
+    with world.services.database.begin() as tx:
+        work = device_changes.load_work(tx, bulk_change_id, 1)
+    return Workbench(session, {device.id: device for device in work})
 
 
 def take(bench: Workbench, *devices: DeviceWork) -> None:
