@@ -20,6 +20,9 @@ RUNS = 4
 ROOM = 1.3
 """Calls in flight allowed, to those that the slowest answers would need at the limit."""
 
+MANY = 1_000
+"""Devices of a run from which on confirming them is to cost little."""
+
 _NAME = "budget"
 
 
@@ -54,6 +57,8 @@ def _measure(here: Site, runs: int, seconds: float) -> Iterator[Measurement]:
     yield Measurement(_NAME, case, Figure.OVER_THE_LIMIT, over, "", {"most in a second": most})
     over = max(0, deepest - account.in_flight)
     yield Measurement(_NAME, case, Figure.OVER_IN_FLIGHT, over, "", {"most": deepest, "cap": account.in_flight})
+    if each >= MANY:
+        yield Measurement(_NAME, case, Figure.CALLS_A_DEVICE, len(calls) / account.devices)
     if runs > 1:
         by_device = {call.iccid: call.start for call in calls if call.method == "PUT"}
         puts = [[by_device[one] for one in fleet] for fleet in fleets]

@@ -64,9 +64,9 @@ async def tell_through_an_outage(world: World, proxy: Proxy, bulk_change_id: int
     await session.close()
 
 
-def bench_of(world: World, bulk_change_id: int) -> Workbench:
+def bench_of(world: World, bulk_change_id: int, owner: str = OWNER) -> Workbench:
     """The first batch in work, in a session that the caller closes."""
-    attempt = world.services.execution.claim(bulk_change_id, OWNER)
+    attempt = world.services.execution.claim(bulk_change_id, owner)
     credential = world.services.sessions.credential(world.provider)
     assert not isinstance(credential, Denied)
     session = world.services.sessions.open(attempt, world.provider, credential)

@@ -20,7 +20,7 @@ from m2m_pipeline.domain.outcome import Refused
 from m2m_pipeline.domain.passes import Pass, PassPhase
 from m2m_pipeline.services.accounts import FULL_LISTING, CarrierCallFailedError
 from m2m_pipeline.services.drift.desk import Desk
-from m2m_pipeline.services.execution.readback import NARROW, WIDE
+from m2m_pipeline.services.execution.pages import NARROW, WIDE
 from m2m_pipeline.storage import listing
 
 EVER = datetime(2000, 1, 1, tzinfo=UTC)

@@ -103,6 +103,7 @@ class _Sender:
             self._bench.take(withdrawn(device))
             return
         outcome = await self._call(device, permit)
+        self._bench.note_answered(device)
         if is_abandoned(outcome):
             self._bench.abandoned.note(device, called_at)
         self._bench.take(after_call(device, outcome))

@@ -1,6 +1,7 @@
 """The devices of one batch while they are worked on: what memory knows, and the one way by which it is committed."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -8,10 +9,13 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
+from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.change import DeviceWork, Step
+from m2m_pipeline.domain.outcome import Refused
 from m2m_pipeline.domain.status import DeviceStatus
 from m2m_pipeline.services.execution.abandoned import AbandonedCalls
 from m2m_pipeline.services.execution.access import Denied, writes_denied
+from m2m_pipeline.services.execution.outcomes import after_reading
 from m2m_pipeline.services.execution.session import Session
 from m2m_pipeline.storage import accounts, audit, bulk_changes, device_changes, marks
 from m2m_pipeline.storage.database import retrying_transient
@@ -39,6 +43,8 @@ class Workbench:
     all_sent: asyncio.Event = field(default_factory=asyncio.Event)  # what is left needs little of the budget
     at_rest: asyncio.Event = field(default_factory=asyncio.Event)  # no change call is announced or under way
     abandoned: AbandonedCalls = field(init=False)
+    _begun_at: float = field(default_factory=time.monotonic)
+    _answered_at: dict[int, float] = field(default_factory=dict[int, float])
     _buffer: list[Step] = field(default_factory=list[Step])
     _undelivered: _Parcel | None = None
     _full: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,11 +72,27 @@ class Workbench:
         self.devices.update({device.id: device for device in now})
         return now
 
+    def note_answered(self, device: DeviceWork) -> None:
+        """The call to the device is over, whatever came of it."""
+        self._answered_at[device.id] = time.monotonic()
+
+    def answered_at(self, device_change_id: int) -> float:
+        """Since when no call of ours to the device is under way, by the monotonic clock."""
+        return self._answered_at.get(device_change_id, self._begun_at)
+
     def take(self, step: Step) -> None:
         """Put a decided move into the next commit."""
         self._buffer.append(step)
         if len(self._buffer) >= FLUSH_ROWS:
             self._full.set()
+
+    def learn(self, device: DeviceWork, reading: DeviceReading | Refused, *, settled: bool, over: bool = False) -> bool:
+        """Take the move that a reading leads to (as `after_reading`); False where the device must be read again."""
+        away = device.sent_at is not None and self.session.carrier.pacer.was_away_since(device.sent_at)
+        step = after_reading(device, reading, settled=settled, over=over, away=away)
+        if step is not None:
+            self.take(step)
+        return step is not None
 
     async def commit(self) -> None:
         """Commit the moves that were taken so far, with their audit entries, in one transaction.
