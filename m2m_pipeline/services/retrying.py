@@ -55,8 +55,8 @@ class Retrying:
 def _retry(tx: Connection, change: BulkChange, requested_by: str) -> Retried:
     if not bulk_changes.queue_again(tx, change.id):
         raise NotRetryableError(_why_not(change))
-    held = retries.refuse_held(tx, change.id)
-    pending = retries.take_back(tx, change.id)
+    taken_back = retries.take_back(tx, change.id)
+    pending, held = taken_back.pending, taken_back.held
     if not pending:
         why = f"{held} devices are held by other bulk changes" if held else "no device was refused for such a reason"
         raise NotRetryableError(f"Bulk change {change.id} has nothing that a retry can help: {why}. Nothing was done.")

@@ -86,7 +86,7 @@ def test_what_a_change_was_answered_outlasts_its_attempt(stock: Stock, answer: L
 
     take(stock, Step(id_, DeviceStatus.REFUSED, ReasonCode.ATTEMPTS_EXHAUSTED, last_answer=answer))
     with stock.database.begin() as tx:
-        assert retries.take_back(tx, bulk_change_id) == 1
+        assert retries.take_back(tx, bulk_change_id).pending == 1
     assert stock.column("last_answer", bulk_change_id) == [None]
 
 
