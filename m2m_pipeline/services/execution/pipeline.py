@@ -97,7 +97,7 @@ class Pipeline:
     async def _change(self, batch: int, *, read_ahead: bool) -> None:
         begun = self._begin(batch)
         if read_ahead:
-            self._begin(batch + 1, after=begun.bench.all_sent)
+            begun.bench.next = self._begin(batch + 1, after=begun.bench.all_sent).bench
         await asyncio.wait({begun.task, self._keeper}, return_when=asyncio.FIRST_COMPLETED)
         if self._keeper.done():
             self._keeper.result()

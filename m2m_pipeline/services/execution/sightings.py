@@ -1,7 +1,7 @@
 """What the list pages of one run show of the devices of others, so that no two runs read the same pages.
 
 Runs of a service provider take turns at the list: whoever comes next finds noted what the one before has seen, and
-reads only what came after it. The next batch is being sent meanwhile.
+reads only what came after it. A run waits for its turn only while it has a next batch to send.
 """
 
 import asyncio
@@ -54,10 +54,11 @@ class Sightings:
         await self._take_turn()
 
     async def _take_turn(self) -> None:
-        """Look until it is our turn, or waiting for it does not pay."""
+        """Look until it is our turn, or waiting for it does not pay: then pages are read beside the other's."""
+        many = len(self._claimed) >= TURN_WORTH_IT
         while True:
             is_our_turn = await self._look()
-            if is_our_turn or not self._left or len(self._claimed) < TURN_WORTH_IT:
+            if is_our_turn or not (self._left and many and self._bench.has_time):
                 return
             await asyncio.sleep(LOOK_SECONDS)
 

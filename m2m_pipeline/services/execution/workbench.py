@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Self
 
 from sqlalchemy import Connection
 
@@ -42,6 +43,7 @@ class Workbench:
     devices: dict[int, DeviceWork] = field(default_factory=dict[int, DeviceWork])
     all_sent: asyncio.Event = field(default_factory=asyncio.Event)  # what is left needs little of the budget
     at_rest: asyncio.Event = field(default_factory=asyncio.Event)  # no change call is announced or under way
+    next: Self | None = None  # begun when all of this one is sent
     abandoned: AbandonedCalls = field(init=False)
     _begun_at: float = field(default_factory=time.monotonic)
     _answered_at: dict[int, float] = field(default_factory=dict[int, float])
@@ -53,6 +55,11 @@ class Workbench:
     def __post_init__(self) -> None:
         self.at_rest.set()
         self.abandoned = AbandonedCalls(self.session)
+
+    @property
+    def has_time(self) -> bool:
+        """Whether the next batch has devices to be sent: the account's calls do not wait for this one then."""
+        return self.next is not None and any(one.status is DeviceStatus.PENDING for one in self.next.devices.values())
 
     def in_status(self, status: DeviceStatus) -> list[DeviceWork]:
         """The batch's devices that are in `status` now, in row order."""
