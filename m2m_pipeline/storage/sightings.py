@@ -30,11 +30,13 @@ class Seen:
     """What is noted at a moment of the database's clock: how long ago pages were asked for that show a device changed.
 
     `seconds_ago`: by device change. `is_our_turn`: nobody else with a living lease reads pages of the provider.
+    `is_alone`: no other bulk change of the provider is being worked on.
     """
 
     at: datetime
     seconds_ago: Mapping[int, float]
     is_our_turn: bool
+    is_alone: bool
 
 
 def look(connection: Connection, attempt: Attempt, device_change_ids: Sequence[int]) -> Seen:
@@ -46,7 +48,7 @@ def look(connection: Connection, attempt: Attempt, device_change_ids: Sequence[i
         LeaseLostError: another attempt holds the bulk change, or it has ended.
 
     """
-    is_our_turn = connection.execute(
+    turn = connection.execute(
         text(
             f"""
             WITH own AS ({_OWN}), turn AS (
@@ -59,24 +61,29 @@ def look(connection: Connection, attempt: Attempt, device_change_ids: Sequence[i
                     AND b.lease_expires_at > clock_timestamp())
                 RETURNING 1
             )
-            SELECT status <> 'PROCESSING' OR EXISTS (SELECT 1 FROM turn) FROM own
+            SELECT status <> 'PROCESSING' OR EXISTS (SELECT 1 FROM turn) AS is_ours,
+                NOT EXISTS (SELECT 1 FROM m2m.bulk_change b WHERE b.status = 'PROCESSING' AND b.id <> own.id
+                    AND b.service_provider_id = own.service_provider_id) AS is_alone
+            FROM own
             """
         ),
         _holder(attempt),
-    ).scalar_one_or_none()
-    if is_our_turn is None:
+    ).one_or_none()
+    if turn is None:
         raise LeaseLostError(attempt)
-    at = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     seen = connection.execute(
         text(
             """
-            SELECT device_change_id, extract(epoch FROM clock_timestamp() - asked_at)::float8 AS seconds
-            FROM m2m.sighting WHERE device_change_id = ANY(:ids)
+            WITH now AS MATERIALIZED (SELECT clock_timestamp() AS at)
+            SELECT at, (SELECT jsonb_object_agg(device_change_id, extract(epoch FROM at - asked_at))
+                FROM m2m.sighting WHERE device_change_id = ANY(:ids)) AS seconds
+            FROM now
             """
         ),
         {"ids": list(device_change_ids)},
-    )
-    return Seen(at, {row.device_change_id: row.seconds for row in seen}, is_our_turn)
+    ).one()
+    seconds_ago = {int(id_): float(seconds) for id_, seconds in (seen.seconds or {}).items()}
+    return Seen(seen.at, seconds_ago, turn.is_ours, turn.is_alone)
 
 
 def note(connection: Connection, attempt: Attempt, readings: Sequence[DeviceReading], asked_at: datetime) -> None:

@@ -61,9 +61,10 @@ async def _confirm_since(bench: Workbench, sightings: Sightings, since: datetime
         answers = await asyncio.gather(*(carrier.list_devices(since, number) for number in pages))
         read = [answer for answer in answers if isinstance(answer, DevicePage)]
         shown = [_take_shown(bench, answer, left) for answer in read]
-        await sightings.share(read)
-        if any(isinstance(answer, Refused | Unreachable) or answer.last for answer in answers):
+        await sightings.note(read)
+        if not left or any(isinstance(answer, Refused | Unreachable) or answer.last for answer in answers):
             return
+        await sightings.take_turn()
         page = pages.stop
         fruitless = 0 if any(shown) else fruitless + len(pages)
         sown += shown if sown else dropwhile(lambda devices: not devices, shown)

@@ -36,9 +36,10 @@ class Sightings:
         self._left = left
         self._claimed = frozenset(left)
         self._asked_at: datetime  # by the database's clock; the next pages are asked for after it
+        self._is_alone: bool
 
     async def __aenter__(self) -> Self:
-        await self._take_turn()
+        await self.take_turn()
         return self
 
     async def __aexit__(
@@ -47,13 +48,13 @@ class Sightings:
         with best_effort("The turn at the device list was not given on: it ends with the lease."):
             await asyncio.to_thread(self._give_turn_on)
 
-    async def share(self, pages: Sequence[DevicePage]) -> None:
-        """Note what these pages show of others' devices, and take what theirs have shown meanwhile."""
-        if others := [one for page in pages for one in page.devices if one.iccid not in self._claimed]:
+    async def note(self, pages: Sequence[DevicePage]) -> None:
+        """Note what these pages, asked for after the last look, show of others' devices, if anybody else is at work."""
+        others = [one for page in pages for one in page.devices if one.iccid not in self._claimed]
+        if others and not self._is_alone:
             await asyncio.to_thread(self._note, others)
-        await self._take_turn()
 
-    async def _take_turn(self) -> None:
+    async def take_turn(self) -> None:
         """Look until it is our turn, or waiting for it does not pay: then pages are read beside the other's."""
         many = len(self._claimed) >= TURN_WORTH_IT
         while True:
@@ -67,7 +68,7 @@ class Sightings:
         looked_at = time.monotonic()
         device_of = {device.id: device for device in self._left.values()}
         seen = await asyncio.to_thread(self._look_up, list(device_of))
-        self._asked_at = seen.at
+        self._asked_at, self._is_alone = seen.at, seen.is_alone
         for id_, seconds in seen.seconds_ago.items():
             if looked_at - seconds > self._bench.answered_at(id_):
                 device = self._left.pop(device_of[id_].iccid)

@@ -37,6 +37,7 @@ class BulkChange(Base):
             "queued_at",
             postgresql_where=text("status = 'QUEUED'"),
         ),
+        Index("ix_bulk_change_processing", "service_provider_id", postgresql_where=text("status = 'PROCESSING'")),
         Index("ix_bulk_change_tenant", "tenant_id", "id"),
         Index(
             "ix_bulk_change_unshown",

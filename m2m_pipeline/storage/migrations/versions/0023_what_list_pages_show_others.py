@@ -35,8 +35,16 @@ def upgrade() -> None:
         schema="m2m",
         prefixes=["UNLOGGED"],
     )
+    op.create_index(
+        "ix_bulk_change_processing",
+        "bulk_change",
+        ["service_provider_id"],
+        schema="m2m",
+        postgresql_where=sa.text("status = 'PROCESSING'"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_index("ix_bulk_change_processing", "bulk_change", schema="m2m")
     op.drop_table("list_turn", schema="m2m")
     op.drop_table("sighting", schema="m2m")
