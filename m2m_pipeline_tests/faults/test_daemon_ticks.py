@@ -15,6 +15,7 @@ import pytest
 
 import m2m_pipeline
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES
+from m2m_pipeline.local.children import tail
 from m2m_pipeline.local.ports import LOOPBACK, free_port
 from m2m_pipeline.local.postgres import EmbeddedPostgres
 from m2m_pipeline_tests.environment import inherited
@@ -99,8 +100,18 @@ def dagster(field: Field, postgres_server: EmbeddedPostgres, tmp_path: Path) -> 
             yield Dagster(environment, workspace, log)
         finally:
             server.terminate()
-            server.wait(PATIENCE_SECONDS)
+            _await_end(server, log)
     postgres_server.drop_database(database)
+
+
+def _await_end(server: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait for a process that was told to end; where it does not, the failure says where its threads stand."""
+    try:
+        server.wait(PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        server.send_signal(signal.SIGABRT)  # with PYTHONFAULTHANDLER they are written then
+        server.wait()
+        pytest.fail(tail(log))
 
 
 @pytest.mark.parametrize("name", TICK_POINTS)
