@@ -48,7 +48,7 @@ check: $(VENV)/.dev ## lint, formatting, types, import contracts
 bench: $(VENV)/.bench ## what the platform reaches, against its targets and against others; 23 minutes
 	@$(VENV)/bin/python -m benchmarks
 
-bench-quick: $(VENV)/.bench ## the same in small sizes: a hint in 3 minutes
+bench-quick: $(VENV)/.bench ## the same in small sizes, without the history: a hint in 3 minutes
 	@$(VENV)/bin/python -m benchmarks --quick
 
 lock: $(VENV)/.dev ## resolve the locks anew

@@ -13,7 +13,7 @@ from typing import TextIO
 from benchmarks.machine import machine, versions
 from benchmarks.measurement import InvalidRunError, Measurement
 from benchmarks.report import as_json, print_head, print_queries, print_table, verdict
-from benchmarks.scenarios import SCENARIOS
+from benchmarks.scenarios import QUICK, SCENARIOS
 from benchmarks.sql import plain
 from benchmarks.stand import stand
 from m2m_pipeline.local.signals import StopRequested, StopSignals
@@ -42,7 +42,7 @@ def main() -> int:
         for name in SCENARIOS:
             sys.stdout.write(f"{name:12} {_summary(name)}\n")
         return 0
-    names = [name for name in SCENARIOS if name in (options.only or SCENARIOS)]
+    names = [name for name in SCENARIOS if name in (options.only or (QUICK if options.quick else SCENARIOS))]
     results = options.json or Path(__file__).parent / f"results-{datetime.now(UTC):%Y-%m-%d}.jsonl"
     StopSignals()
     try:

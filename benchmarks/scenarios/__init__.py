@@ -1,6 +1,6 @@
 """The scenarios, by name, in the order in which they are run."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from benchmarks.measurement import Measurement
 from benchmarks.scenarios import budget, drift, fairness, front_door, growth, history, peers, reaction, unthrottled
@@ -20,3 +20,6 @@ SCENARIOS: Mapping[str, Scenario] = {
     "reaction": reaction.measure,
     "front_door": front_door.measure,
 }
+
+QUICK: Collection[str] = SCENARIOS.keys() - {"history"}
+"""Those of `--quick`: minutes go by before the daemon has done all scheduled work once, however small the history."""
