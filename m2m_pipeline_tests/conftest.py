@@ -2,6 +2,7 @@
 
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,7 +44,13 @@ _SERVER = pytest.StashKey[_SessionServer]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let a worker attach to the controller's server."""
+    """Let a worker attach to the controller's server.
+
+    A shell's background job ignores SIGINT, and so would every program that a test starts; Dagster's own end by the
+    handler of SIGINT, whichever signal ends them.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     given: dict[str, Any] = getattr(config, "workerinput", {}).get("m2m_postgres", {})
     config.stash[_SERVER] = _SessionServer(*((Path(given["folder"]), given["port"]) if given else (None, None)))
 

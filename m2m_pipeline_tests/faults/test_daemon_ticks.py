@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +15,6 @@ import pytest
 
 import m2m_pipeline
 from m2m_pipeline.domain.status import ENDED_BULK_CHANGES
-from m2m_pipeline.local.children import tail
 from m2m_pipeline.local.ports import LOOPBACK, free_port
 from m2m_pipeline.local.postgres import EmbeddedPostgres
 from m2m_pipeline_tests.environment import inherited
@@ -28,7 +27,6 @@ from m2m_pipeline_tests.faults.verdict import judge
 pytestmark = [pytest.mark.xdist_group("acceptance"), pytest.mark.timeout(400)]
 
 DEVICES = 12
-TOLD_TO_END = 6
 _PROJECT = Path(m2m_pipeline.__file__).parent.parent
 _NEVER = "0 0 1 1 *"
 _LOADING_SECONDS = 240.0
@@ -86,7 +84,6 @@ def dagster(field: Field, postgres_server: EmbeddedPostgres, tmp_path: Path) -> 
         "M2M_SWEEP_INTERVAL_SECONDS": "5",
         "M2M_DAGSTER_DATABASE_URL": postgres_server.dagster_url(database),
         "DAGSTER_HOME": str(tmp_path),
-        "PYTHONFAULTHANDLER": "1",
     }
     code = ["-m", "m2m_pipeline.definitions", "-a", "defs", "-h", LOOPBACK, "-p", str(port)]
     command = [sys.executable, "-m", "dagster", "api", "grpc", *code, "--use-python-environment-entry-point"]
@@ -101,23 +98,9 @@ def dagster(field: Field, postgres_server: EmbeddedPostgres, tmp_path: Path) -> 
                 grpc.channel_ready_future(channel).result(PATIENCE_SECONDS)
             yield Dagster(environment, workspace, log)
         finally:
-            _end(server, log)
+            server.terminate()
+            server.wait(PATIENCE_SECONDS)
     postgres_server.drop_database(database)
-
-
-def _end(server: subprocess.Popen[bytes], log: Path) -> None:
-    """Tell a code server to end, and again: Python drops an interrupt that finds it in a destructor.
-
-    Where it does not end at all, the failure says where its threads stand.
-    """
-    for _ in range(TOLD_TO_END):
-        server.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(PATIENCE_SECONDS / TOLD_TO_END)
-            return
-    server.send_signal(signal.SIGABRT)  # with PYTHONFAULTHANDLER they are written then
-    server.wait()
-    pytest.fail(tail(log))
 
 
 @pytest.mark.parametrize("name", TICK_POINTS)

@@ -11,11 +11,11 @@ from traceback import walk_stack
 import pytest
 
 from m2m_pipeline.domain.accounts import VerifyMode
-from m2m_pipeline.services.execution.pipeline import REST_SECONDS, Pipeline
+from m2m_pipeline.services.execution.pipeline import Pipeline
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline_tests.invariants import check_all
 from m2m_pipeline_tests.services.conftest import MakeWorld
-from m2m_pipeline_tests.world import OWNER, Options, QuickCarriers, World
+from m2m_pipeline_tests.world import OWNER, Options, World
 
 SECOND = "run-2"
 
@@ -100,8 +100,8 @@ def test_whoever_ends_a_run_waits_for_the_calls_under_way_and_sends_nothing_more
 
 def test_a_second_interrupt_while_a_run_is_ended_cuts_no_call_and_loses_no_outcome(make_world: MakeWorld) -> None:
     """As when systemd signals all of the services' processes, and `m2m up` signals its own."""
-    world = make_world(Options(devices=2), QuickCarriers(read=REST_SECONDS, total=REST_SECONDS))
-    world.control.set_latency(2000, 2000)  # the interrupt has to come before the answers, however busy the machine
+    world = make_world(Options(devices=2))
+    world.control.set_latency(400, 400)
     (batch,) = world.prepare(world.submit(batch_size=2).bulk_change_id)
     with ThreadPoolExecutor(2) as threads:
         running = threads.submit(world.services.execution.change_devices, batch, OWNER)
