@@ -22,4 +22,4 @@ SCENARIOS: Mapping[str, Scenario] = {
 }
 
 QUICK: Collection[str] = SCENARIOS.keys() - {"history"}
-"""Those of `--quick`: minutes go by before the daemon has done all scheduled work once, however small the history."""
+"""Those of `--quick`: the history takes more than two minutes in its smallest size."""
