@@ -3,6 +3,7 @@
 Both tables are unlogged: what a crash of the server loses costs list calls, and no knowledge.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,14 +28,15 @@ _OWN = """
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is noted at a moment of the database's clock: how long ago pages were asked for that show a device changed.
+    """What is noted, `at` a moment of the database's clock: since when pages were asked for that show a device changed.
 
-    `seconds_ago`: by device change. `is_our_turn`: nobody else with a living lease reads pages of the provider.
+    `asked_at`: by device change, the latest such moment by our own monotonic clock, in seconds, early by at most what
+    the answer of the database took. `is_our_turn`: nobody else with a living lease reads pages of the provider.
     `is_alone`: no other bulk change of the provider is being worked on.
     """
 
     at: datetime
-    seconds_ago: Mapping[int, float]
+    asked_at: Mapping[int, float]
     is_our_turn: bool
     is_alone: bool
 
@@ -71,6 +73,7 @@ def look(connection: Connection, attempt: Attempt, device_change_ids: Sequence[i
     ).one_or_none()
     if turn is None:
         raise LeaseLostError(attempt)
+    looked_at = time.monotonic()  # no later than the statement's moment: a page may seem older than it is, never newer
     seen = connection.execute(
         text(
             """
@@ -82,8 +85,8 @@ def look(connection: Connection, attempt: Attempt, device_change_ids: Sequence[i
         ),
         {"ids": list(device_change_ids)},
     ).one()
-    seconds_ago = {int(id_): float(seconds) for id_, seconds in (seen.seconds or {}).items()}
-    return Seen(seen.at, seconds_ago, turn.is_ours, turn.is_alone)
+    asked_at = {int(id_): looked_at - float(seconds) for id_, seconds in (seen.seconds or {}).items()}
+    return Seen(seen.at, asked_at, turn.is_ours, turn.is_alone)
 
 
 def note(connection: Connection, attempt: Attempt, readings: Sequence[DeviceReading], asked_at: datetime) -> None:

@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 
 import dagster as dg
 import httpx
@@ -61,6 +62,13 @@ class Platform:
     def told(self, run_id: str) -> str:
         """Everything that a run's log says."""
         return "\n".join(f"{entry.message}\n{entry.dagster_event}" for entry in self.events(run_id))
+
+    def diary(self, run_id: str) -> str:
+        """Everything that a run's log says, and when: for whoever reads why a test has failed."""
+        return "\n".join(
+            f"{datetime.fromtimestamp(entry.timestamp, UTC):%T.%f} {entry.message or entry.dagster_event}"
+            for entry in self.events(run_id)
+        )
 
     def steps(self, run_id: str) -> list[str]:
         """The steps that a run started, in their order."""

@@ -125,7 +125,7 @@ def assert_each_device_was_changed_once(ended: Ended) -> None:
     assert ended.document.counts == {"PROCESSED": DEVICES_EACH}
     assert len(ended.evidence.puts()) == DEVICES_EACH
     verdict = judge("interrupted", ended.evidence, 1)
-    assert verdict.holds, verdict
+    assert verdict.holds, f"{verdict}"
 
 
 def postmaster(state: Path) -> int:

@@ -13,4 +13,4 @@ def test_no_kill_of_a_run_worker_of_the_daemon_or_of_all_loses_or_doubles_anythi
         verdicts = storm(site, 1, ("run workers", "daemon", "all of Dagster"))
 
     for verdict in verdicts:
-        assert verdict.holds, verdict
+        assert verdict.holds, f"{verdict}"

@@ -43,14 +43,14 @@ def finished(site: Site) -> Ended:
 def test_an_interrupted_run_re_executed_in_any_form_ends_no_change_too_early_and_sends_no_settled_device_again(
     verdicts: Mapping[str, Verdict], form: str
 ) -> None:
-    assert verdicts[form].holds, verdicts[form]
+    assert verdicts[form].holds, f"{verdicts[form]}"
 
 
 @pytest.mark.parametrize("form", BESIDE_THE_SWEEPER)
 def test_the_same_holds_while_the_sweeper_queues_the_next_attempt_at_the_same_time(
     verdicts_beside_the_sweeper: Mapping[str, Verdict], form: str
 ) -> None:
-    assert verdicts_beside_the_sweeper[form].holds, verdicts_beside_the_sweeper[form]
+    assert verdicts_beside_the_sweeper[form].holds, f"{verdicts_beside_the_sweeper[form]}"
 
 
 def test_a_finished_change_that_is_re_executed_does_nothing_and_says_so(site: Site, finished: Ended) -> None:

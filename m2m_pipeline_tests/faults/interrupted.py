@@ -97,8 +97,7 @@ class Interrupted:
         """Wait for the end of a run."""
         ended = self.site.finished(run_id)
         if ended.status is not status:
-            why = [entry.message or str(entry.dagster_event) for entry in self.site.failures(run_id)]
-            yield f"run {run_id} ended as {ended.status}, not as {status}: {why}"
+            yield f"run {run_id} ended as {ended.status}, not as {status}:\n{self.site.diary(run_id)}"
 
     def comes_to(self, run_id: str, status: dg.DagsterRunStatus) -> Iterator[str]:
         """Wait for the end of a run that the person has started; beside the sweeper it may say that it was beaten."""

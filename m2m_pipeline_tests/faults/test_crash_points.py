@@ -29,4 +29,4 @@ def verdicts(make_field: MakeField, request: pytest.FixtureRequest) -> Mapping[s
 def test_whatever_died_at_a_point_every_device_ends_once_with_the_truth(
     verdicts: Mapping[str, Verdict], name: str
 ) -> None:
-    assert verdicts[name].holds, verdicts[name]
+    assert verdicts[name].holds, f"{verdicts[name]}"

@@ -126,7 +126,7 @@ def test_a_daemon_that_dies_at_any_point_of_a_tick_loses_no_bulk_change_and_star
     assert dagster.runs() == [("SUCCESS",)] * len(changes)
     for change in changes:
         verdict = judge("the daemon died", field.evidence(change), len(TICK_POINTS))
-        assert verdict.holds, verdict
+        assert verdict.holds, f"{verdict}"
 
 
 def _left_by_a_dead_run(field: Field) -> Change:

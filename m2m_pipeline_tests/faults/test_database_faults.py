@@ -42,13 +42,13 @@ def ground(carrier_url: str, tmp_path_factory: pytest.TempPathFactory) -> Genera
 def test_a_run_survives_a_crash_of_the_database(ground: Ground) -> None:
     verdict = databases.crash_database(ground.field, ground.server, seed=1)
 
-    assert verdict.holds, verdict
+    assert verdict.holds, f"{verdict}"
 
 
 def test_a_run_goes_on_after_a_failover_as_the_same_attempt(ground: Ground) -> None:
     verdict = databases.stay_away(ground.field, ground.server, seed=1)
 
-    assert verdict.holds, verdict
+    assert verdict.holds, f"{verdict}"
 
 
 def test_what_a_crash_took_back_is_not_taken_for_committed_because_another_has_its_id(ground: Ground) -> None:
@@ -71,23 +71,23 @@ def test_a_run_survives_the_end_of_any_of_its_connections(ground: Ground) -> Non
     verdict = databases.terminate_backends(ground.field, seed=1, backends=10)
 
     assert verdict.kills == 10
-    assert verdict.holds, verdict
+    assert verdict.holds, f"{verdict}"
 
 
 def test_a_run_waits_for_a_database_that_lets_nobody_in(ground: Ground) -> None:
     with databases.under_restricted_role(ground.field, "m2m_restricted"):
         verdict = databases.refuse_connections(ground.field, ground.server, "m2m_restricted", seed=1)
 
-    assert verdict.holds, verdict
+    assert verdict.holds, f"{verdict}"
 
 
 def test_a_run_goes_on_as_the_same_attempt_once_the_database_no_longer_only_reads(ground: Ground) -> None:
     verdict = databases.only_read(ground.field, ground.server, seed=1)
 
-    assert verdict.holds, verdict
+    assert verdict.holds, f"{verdict}"
 
 
 def test_a_run_repeats_statements_that_were_canceled(ground: Ground) -> None:
     verdict = databases.cancel_statements(ground.field, seed=1)
 
-    assert verdict.holds, verdict
+    assert verdict.holds, f"{verdict}"

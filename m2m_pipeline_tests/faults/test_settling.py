@@ -21,4 +21,4 @@ def verdicts(make_field: MakeField) -> Mapping[str, Verdict]:
 def test_wherever_a_pass_dies_what_was_unknown_is_settled_once_and_told_once(
     verdicts: Mapping[str, Verdict], name: str
 ) -> None:
-    assert verdicts[name].holds, verdicts[name]
+    assert verdicts[name].holds, f"{verdicts[name]}"

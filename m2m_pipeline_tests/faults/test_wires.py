@@ -22,7 +22,7 @@ def test_a_broken_connection_to_the_carrier_leaves_no_device_behind_and_repeats_
     verdict = wires.cut_carrier(field, 1, harm)
 
     assert verdict.kills == wires.STRUCK
-    assert verdict.holds, verdict
+    assert verdict.holds, f"{verdict}"
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,10 @@ def test_a_connection_to_the_database_that_breaks_at_a_commit_loses_and_doubles_
 ) -> None:
     verdict = wires.cut_database(field, 1, harm, wires.commits_from(first))
 
-    assert verdict.holds, verdict
+    assert verdict.holds, f"{verdict}"
 
 
 def test_outcomes_whose_commit_is_not_answered_are_told_once(field: Field) -> None:
     verdict = wires.cut_database(field, 1, Harm.LOSE_ANSWER, (1,), after=b"CARRIER_CALL")
 
-    assert verdict.holds, verdict
+    assert verdict.holds, f"{verdict}"

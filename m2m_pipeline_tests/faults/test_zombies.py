@@ -14,4 +14,4 @@ def test_a_run_that_was_stopped_beyond_its_lease_wakes_up_and_changes_nothing(
 ) -> None:
     verdict = zombies.wake_zombie(make_field(1, zombies.DEVICES), 1, place)
 
-    assert verdict.holds, verdict
+    assert verdict.holds, f"{verdict}"

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from boto3.session import Session
 from moto.server import ThreadedMotoServer
+from moto.sqs.models import Queue
 
 REGION = "eu-west-1"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-5ecret"}
@@ -123,7 +125,19 @@ def _messages(attributes: Mapping[str, str]) -> int:
     return sum(int(attributes[name]) for name in names)
 
 
+def _delete_one_after_the_other() -> None:
+    """Of two deletions at the same moment the server loses one: each writes the list that it has read back."""
+    lock, delete = Lock(), Queue.delete_message
+
+    def locked(self: Queue, receipt_handle: str) -> None:
+        with lock:
+            delete(self, receipt_handle)
+
+    Queue.delete_message = locked
+
+
 if __name__ == "__main__":
+    _delete_one_after_the_other()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     print("http://{}:{}".format(*server.get_host_and_port()), flush=True)  # noqa: T201 - how the test learns of it

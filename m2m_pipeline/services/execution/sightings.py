@@ -5,7 +5,6 @@ reads only what came after it. A run waits for its turn only while it has a next
 """
 
 import asyncio
-import time
 from collections.abc import Sequence
 from datetime import datetime
 from types import TracebackType
@@ -65,12 +64,11 @@ class Sightings:
 
     async def _look(self) -> bool:
         """Take what was seen of the devices that are left; whether it is our turn to read pages."""
-        looked_at = time.monotonic()
         device_of = {device.id: device for device in self._left.values()}
         seen = await asyncio.to_thread(self._look_up, list(device_of))
         self._asked_at, self._is_alone = seen.at, seen.is_alone
-        for id_, seconds in seen.seconds_ago.items():
-            if looked_at - seconds > self._bench.answered_at(id_):
+        for id_, asked_at in seen.asked_at.items():
+            if asked_at > self._bench.answered_at(id_):
                 device = self._left.pop(device_of[id_].iccid)
                 reading = DeviceReading(device.iccid, device.rate_plan, device.communication_plan)
                 self._bench.learn(device, reading, settled=False)
