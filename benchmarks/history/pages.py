@@ -5,6 +5,7 @@ import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from tempfile import TemporaryDirectory
 
 from playwright.sync_api import BrowserContext, Error, Page, sync_playwright
 
@@ -93,7 +94,7 @@ def pages(known: Known) -> Mapping[str, CatalogPage]:
 
 
 class Browser:
-    """One profile of a browser, which has been at the webserver before: scripts are in its cache."""
+    """An operator's browser, which has been at the webserver before: it has its scripts, and has compiled them."""
 
     def __init__(self, context: BrowserContext, url: str) -> None:
         self._context = context
@@ -125,14 +126,16 @@ def browser(url: str) -> Generator[Browser]:
     program = next(_installed(), None)
     if program is None:
         raise NoBrowserError(f"none of {', '.join(NAMES)} was found. As root: apt-get install chromium")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=program, args=FLAGS)
-        context = chromium.new_context(viewport={"width": 1200, "height": 860})
+    # A profile on disk: without one a browser keeps no compiled scripts, and each page compiles them all again.
+    with sync_playwright() as playwright, TemporaryDirectory() as profile:
+        context = playwright.chromium.launch_persistent_context(
+            profile, executable_path=program, args=FLAGS, viewport={"width": 1200, "height": 860}
+        )
         context.set_default_timeout(PATIENCE_SECONDS * 1000)
         try:
             yield Browser(context, url)
         finally:
-            chromium.close()
+            context.close()
 
 
 def _installed() -> Iterator[str]:
