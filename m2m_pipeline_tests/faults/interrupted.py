@@ -26,6 +26,14 @@ _BEATEN = (
 """What a run says before which another one has come."""
 
 
+class TooQuickError(Exception):
+    """The run was done before it was interrupted: nothing was tried.
+
+    It stands still for as long as a call may take under a short lease, some seconds, in which a busy machine may not
+    come to interrupt it.
+    """
+
+
 @dataclass
 class Interrupted:
     """A bulk change whose newest run stands still, at a call that the carrier has carried out and never answers.
@@ -63,14 +71,25 @@ class Interrupted:
         self.id = self.site.submit(self.account, self.account.iccids, batch_size=self.batch_size)
 
     def interrupt(self, how: Callable[[], object], status: dg.DagsterRunStatus) -> Iterator[str]:
-        """Interrupt the run, and wait for its end."""
+        """Interrupt the run, and wait for its end. Raises TooQuickError where it has left nothing to do."""
+        self._require(self._leaves_something())
         attempt = self.site.document(self.id).attempt
         how()
+        self._require(self.site.finished(self.run_id).status is not SUCCESS)
         yield from self.ends(self.run_id, status)
         if self.alone:
+            self._require(self._leaves_something())
             yield from self.is_open()
         else:
             self._wait_for_a_moment(attempt + 1)
+
+    def _leaves_something(self) -> bool:
+        document = self.site.document(self.id)
+        return document.settled < document.total
+
+    def _require(self, interrupted: bool) -> None:
+        if not interrupted:
+            raise TooQuickError(self.site.story(self.id))
 
     def kill(self) -> Iterator[str]:
         """Kill the run's worker, and wait for the end of its lease; the sweeper waits for that by itself."""

@@ -9,6 +9,7 @@ import random
 import signal
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 
 from m2m_pipeline.domain.status import DeviceStatus
@@ -18,11 +19,14 @@ from m2m_pipeline_tests.acceptance import buttons
 from m2m_pipeline_tests.acceptance.accounts import DEVICES_EACH
 from m2m_pipeline_tests.acceptance.site import Site
 from m2m_pipeline_tests.evidence import Evidence
-from m2m_pipeline_tests.faults.interrupted import CANCELED, FAILURE, SUCCESS, Interrupted, worker_of
+from m2m_pipeline_tests.faults.interrupted import CANCELED, FAILURE, SUCCESS, Interrupted, TooQuickError, worker_of
 from m2m_pipeline_tests.faults.verdict import Verdict, judge
 
 BATCH_SIZES = (2, 3, 4)
 """So at least three batches: a run that stands still may have begun the next one too, but never the last."""
+
+TRIES = 5
+"""Changes of whose runs one is interrupted in time, also by a machine with other things to do."""
 
 AT_ONCE = 3
 """Changes in work at the same time: most of the time they wait for processes to load, and for leases to run out."""
@@ -36,6 +40,13 @@ def reexecute(site: Site, seed: int, forms: Collection[str], *, alone: bool) -> 
 
 def _reexecute(site: Site, seed: int, alone: bool, form: str) -> Verdict:
     draw = random.Random(f"{seed} {form}")  # noqa: S311 - reproducible, not secret
+    for _ in range(TRIES - 1):
+        with suppress(TooQuickError):
+            return _play(site, draw, alone, form)
+    return _play(site, draw, alone, form)
+
+
+def _play(site: Site, draw: random.Random, alone: bool, form: str) -> Verdict:
     one = Interrupted(site, site.account(), draw.choice(BATCH_SIZES), draw, alone)
     one.stand_still(draw.randrange(DEVICES_EACH - 2 * one.batch_size), one.submit)
     broken = list(_ALL[form](one))
