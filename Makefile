@@ -9,16 +9,18 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
 UV := $(VENV)/bin/uv
 
-# $(call install,LOCK): exactly the packages of a lock, and this project. uv does it in seconds, pip in minutes.
+# $(call install,LOCK): exactly the packages of a lock, and this project. uv does it in seconds, pip in minutes. All is
+# compiled at once: where Python may not keep what it compiles, each process would compile it again, for two seconds and more.
 define install
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or later is needed, and none was found. Install it, or set PYTHON=."; exit 1; }
 	@echo "Setting up $(VENV) from $(1) …"
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@test -x $(UV) || $(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
 		--require-hashes --requirement requirements-uv.lock
-	@$(UV) pip install --quiet --python $(VENV)/bin/python --require-hashes --requirement $(1) || \
+	@$(UV) pip install --quiet --compile-bytecode --python $(VENV)/bin/python --require-hashes --requirement $(1) || \
 		$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $(1)
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(VENV)/bin/python -m compileall -q m2m_pipeline
 	@touch $@
 endef
 

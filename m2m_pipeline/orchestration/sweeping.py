@@ -23,7 +23,7 @@ from m2m_pipeline.services.sweeping import Sweeping, Swept
 
 _BELIEVED_ALIVE = (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING)
 
-_NO_FAILURE = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELING, dg.DagsterRunStatus.CANCELED)
+_NO_FAILURE = (dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.CANCELED)
 
 
 def sweep_sensor(interval_seconds: int) -> dg.SensorDefinition:
@@ -88,8 +88,8 @@ def end_dead_runs(instance: dg.DagsterInstance, sweeping: Sweeping) -> Iterator[
         if not sweeping.disown(bulk_change_id, run.run_id):
             continue
         message = "No sign of life: this run holds no lease, or no longer. Writes by it would be refused."
-        _end(instance, run, message)
-        yield run.run_id
+        if _end(instance, run.run_id, message):
+            yield run.run_id
 
 
 def end_silent_runs(instance: dg.DagsterInstance, services: Application) -> Iterator[str]:
@@ -106,21 +106,25 @@ def end_silent_runs(instance: dg.DagsterInstance, services: Application) -> Iter
         if not is_leased and run.run_id not in quiet and time.time() - begun >= services.sweeping.grace_seconds:
             silent.append(run.run_id)
     for run_id in silent:
-        run = instance.get_run_by_id(run_id)  # as it is now: it may have ended since
-        if run and not run.is_finished:
-            _end(instance, run, "No sign of life: its process has died, or its host. What it did stays.")
+        if _end(instance, run_id, "No sign of life: its process has died, or its host. What it did stays."):
             yield run_id
+        run = instance.get_run_by_id(run_id)
         if run and is_upkeep(run) and run.status not in _NO_FAILURE:
             subject = subject_of(run.job_name, run.tags.get("dagster/partition"))
             services.alerting.end_upkeep(subject, f"Run {run_id} gave no sign of life and was taken for dead.")
         services.pulses.forget(run_id)
 
 
-def _end(instance: dg.DagsterInstance, run: dg.DagsterRun, message: str) -> None:
+def _end(instance: dg.DagsterInstance, run_id: str, message: str) -> bool:
+    """End a run, unless it has ended by itself since it was looked at."""
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.is_finished:
+        return False
     if run.status is dg.DagsterRunStatus.CANCELING:
         instance.report_run_canceled(run, message)
     else:
         instance.report_run_failed(run, message)
+    return True
 
 
 def bulk_change_of(run: dg.DagsterRun) -> int | None:

@@ -9,7 +9,7 @@ from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change as job
 from m2m_pipeline.orchestration.platform import Platform
 from m2m_pipeline.orchestration.sensors import run_request
 from m2m_pipeline.orchestration.sweeping import sweep_sensor
-from m2m_pipeline.services.sweeping import MAX_ATTEMPTS
+from m2m_pipeline.services.sweeping import MAX_ATTEMPTS, Sweeping
 from m2m_pipeline_tests.invariants import check_all
 from m2m_pipeline_tests.orchestration.ends import assert_told_in_full
 from m2m_pipeline_tests.world import TENANT, World
@@ -167,6 +167,26 @@ def test_a_run_that_was_superseded_long_ago_is_ended_and_its_successor_is_not(
 
     assert status_of(instance, old) is dg.DagsterRunStatus.FAILURE
     assert status_of(instance, new) is dg.DagsterRunStatus.STARTED
+
+
+@pytest.mark.usefixtures("later")
+def test_a_run_that_ends_while_the_sweeper_looks_keeps_its_end(
+    world: World, platform: Platform, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bulk_change_id = world.submit().bulk_change_id
+    run = dispatched(world, instance, dg.DagsterRunStatus.STARTED)
+    world.prepare(bulk_change_id, run.run_id)
+    silence(world)
+    disown = Sweeping.disown
+
+    def ends_meanwhile(sweeping: Sweeping, id_: int, owner: str) -> bool:
+        instance.report_run_canceled(run)
+        return disown(sweeping, id_, owner)
+
+    monkeypatch.setattr(Sweeping, "disown", ends_meanwhile)
+
+    assert f"Run {run.run_id} was taken for dead" not in tick(platform, instance)
+    assert status_of(instance, run) is dg.DagsterRunStatus.CANCELED
 
 
 def test_a_run_that_has_just_begun_has_its_time_to_take_the_change(
