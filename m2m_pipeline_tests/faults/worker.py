@@ -1,5 +1,6 @@
 """Work in operating-system processes of their own, which can be killed, stopped, and watched."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -87,6 +88,7 @@ def application(settings: Mapping[str, str]) -> Application:
 
 
 def _run(errand: Errand, mouth: Connection) -> None:
+    logging.disable(logging.WARNING)  # trouble is what it is here for
     services = application(errand.settings)
     if errand.point is not None:
         arm(errand.point, errand.nth, errand.number)
