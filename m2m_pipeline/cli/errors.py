@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Sized
 
 from m2m_pipeline.domain.carrier import UnsupportedIntegrationError
 from m2m_pipeline.domain.digests import ArchiveUnavailableError
@@ -67,9 +68,14 @@ def exit_status(error: Exception, *, as_json: bool) -> int:
         problems = [problem.as_dict() for problem in error.problems] if isinstance(error, RequestRejectedError) else []
         print(json.dumps({"error": type(error).__name__, "message": str(error), "problems": problems}), file=sys.stderr)
     elif isinstance(error, RequestRejectedError):
-        print(f"Rejected, nothing was recorded ({len(error.problems)} reasons):", file=sys.stderr)
+        print(f"Rejected, nothing was recorded ({reasons(error.problems)}):", file=sys.stderr)
         for problem in error.problems:
             print(f"  {problem}", file=sys.stderr)
     else:
         print(str(error), file=sys.stderr)
     return status
+
+
+def reasons(problems: Sized) -> str:
+    """`1 reason`, `2 reasons`."""
+    return f"{len(problems)} reason{'' if len(problems) == 1 else 's'}"

@@ -51,7 +51,9 @@ def _as_dict(one: "Received") -> dict[str, object]:
 
 
 def _print(one: "Received", *, with_reasons: bool) -> None:
-    outcome = f"{len(one.problems)} reasons" if one.problems else f"bulk change {one.bulk_change_id}"
+    from m2m_pipeline.cli.errors import reasons
+
+    outcome = reasons(one.problems) if one.problems else f"bulk change {one.bulk_change_id}"
     print(f"{one.received_at:%Y-%m-%d %H:%M:%S}Z  {one.message_id}  {one.status}  {outcome}")
     for problem in one.problems if with_reasons else ():
         print(f"  {problem}")

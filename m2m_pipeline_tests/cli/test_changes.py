@@ -82,6 +82,11 @@ def test_a_rejected_request_says_every_reason_and_exits_with_2(m2m: Shell, world
     assert world.sql("SELECT count(*) FROM m2m.bulk_change") == [(0,)]
 
 
+@pytest.mark.usefixtures("world")
+def test_one_reason_is_one(m2m: Shell) -> None:
+    assert "(1 reason)" in m2m("submit", m2m.file("sims.csv", "iccid\n12\n"), *TO_NEW).err
+
+
 def test_a_rejection_as_json_has_its_problems(m2m: Shell, world: World) -> None:
     del world
     rejected = m2m("submit", m2m.file("sims.csv", "iccid\n12\n"), "--json", *TO_NEW)
