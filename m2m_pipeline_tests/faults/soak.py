@@ -157,16 +157,17 @@ class Scenario:
 
 
 SCENARIOS: Mapping[str, Scenario] = {
+    "re-execution": Scenario(10, reexecuted_runs),
+    "wires": Scenario(20, broken_wires),
+    "database": Scenario(20, database_crashes),
     "crash-points": Scenario(25, crash_points),
     "kills": Scenario(50, random_kills),
-    "re-execution": Scenario(10, reexecuted_runs),
     "zombies": Scenario(20, zombie_runs),
-    "database": Scenario(20, database_crashes),
-    "backends": Scenario(10, terminated_backends),
-    "wires": Scenario(20, broken_wires),
     "messages": Scenario(1, flooded_inbox),
+    "backends": Scenario(10, terminated_backends),
     "bad-inputs": Scenario(21, bad_inputs, faults=20_000),
 }
+"""In the order in which they are played: the longest first, so that with several at once none is left over alone."""
 
 
 @contextmanager
