@@ -121,7 +121,10 @@ class CarrierHttp:
         """Send one request, once. `path` comes percent-encoded, `query` does not; `json` is the body."""
         headers = self._headers if json is None else self._headers_with_body
         url = httpx.URL(f"{self._base_url}{path}", params=query) if query else f"{self._base_url}{path}"
-        request = httpx.Request(method, url, headers=headers, content=json, extensions=self._extensions)
+        # What httpx would find out about each body and each answer's headers, we know: a tenth of a call's CPU.
+        body = httpx.ByteStream((json or "").encode())
+        request = httpx.Request(method, url, headers=headers, stream=body, extensions=self._extensions)
+        request.read()
         try:
             async with asyncio.timeout(self._timeouts.total):
                 response = await self._transport.handle_async_request(request)
@@ -137,10 +140,12 @@ class CarrierHttp:
         await self._transport.aclose()
 
     async def _answer(self, response: httpx.Response) -> HttpAnswer | LostAnswer:
+        response.headers.encoding = "latin-1"  # httpx tries which of three fits all headers
         if response.headers.get("Content-Encoding", "identity") != "identity":
             return LostAnswer("the answer came in an encoding that was not asked for")
+        assert isinstance(response.stream, httpx.AsyncByteStream)
         body = bytearray()
-        async for chunk in response.aiter_raw():
+        async for chunk in response.stream:
             body += chunk
             if len(body) > self._max_body_bytes:
                 return LostAnswer(f"the answer is larger than {self._max_body_bytes} bytes")
