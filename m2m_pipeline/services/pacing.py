@@ -63,6 +63,11 @@ class Pacer:
         self._asking: asyncio.Task[Permits | Wait] | None = None
         self._reporter: asyncio.Task[None] | None = None
 
+    @property
+    def calls_per_second(self) -> float:
+        """The account's limit, as far as was asked here."""
+        return self._gatekeeper.limits.calls_per_second
+
     def take_calls(self) -> int:
         """How many calls were made since this was asked last: whoever asks notes them."""
         calls, self.calls = self.calls, 0

@@ -10,6 +10,7 @@ from m2m_pipeline.domain.accounts import VerifyMode
 from m2m_pipeline.domain.attempt import Attempt, LeaseLostError
 from m2m_pipeline.domain.carrier import DeviceReading
 from m2m_pipeline.domain.status import DeviceStatus
+from m2m_pipeline.services.execution import sightings as waiting
 from m2m_pipeline.services.execution.readback import confirm
 from m2m_pipeline.services.execution.sending import send_pending
 from m2m_pipeline.services.execution.workbench import Workbench
@@ -161,6 +162,30 @@ def test_runs_of_a_provider_read_pages_one_after_the_other(world: World) -> None
     with world.services.database.begin() as tx:
         sightings.give_turn_on(tx, attempt(world, ours))
     assert look(world, theirs, OTHER).is_our_turn
+
+
+def test_where_pages_cost_time_a_run_waits_for_its_turn_with_its_last_batch_too(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "TURN_WORTH_IT", EACH)
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.001)
+    ours, theirs = begun(world, world.iccids[:EACH], OWNER), begun(world, world.iccids[EACH:], OTHER)
+
+    async def work() -> None:
+        bench = bench_of(world, theirs, OTHER)
+        await send_all(bench)
+        assert look(world, ours).is_our_turn
+        confirming = asyncio.create_task(confirm_all(bench))
+        await asyncio.wait({confirming}, timeout=0.5)
+        assert (confirming.done(), reads(world)) == (False, 0)
+        with world.services.database.begin() as tx:
+            sightings.give_turn_on(tx, attempt(world, ours))
+        await confirming
+        await bench.session.close()
+
+    asyncio.run(work())
+
+    assert verified(world) == EACH
 
 
 def test_a_run_that_has_died_holds_nobody_up_longer_than_its_lease(world: World) -> None:

@@ -1,7 +1,7 @@
 """What the list pages of one run show of the devices of others, so that no two runs read the same pages.
 
 Runs of a service provider take turns at the list: whoever comes next finds noted what the one before has seen, and
-reads only what came after it. A run waits for its turn only while it has a next batch to send.
+reads only what came after it. A run waits for its turn while it has a next batch to send, or pages cost time.
 """
 
 import asyncio
@@ -19,6 +19,9 @@ from m2m_pipeline.storage.database import retrying_transient
 
 TURN_WORTH_IT = 500
 """Fewer devices wait for nobody's turn: their own few pages cost less than the wait would."""
+
+RUNS_AT_ONCE = 4
+"""As many runs of an account are in work at once, as `dagster.yaml` is shipped."""
 
 LOOK_SECONDS = 0.25
 """How often is looked whether the turn has come."""
@@ -58,9 +61,16 @@ class Sightings:
         many = len(self._claimed) >= TURN_WORTH_IT
         while True:
             is_our_turn = await self._look()
-            if is_our_turn or not (self._left and many and self._bench.has_time):
+            if is_our_turn or not (self._left and many and (self._bench.has_time or self._pages_cost_time)):
                 return
             await asyncio.sleep(LOOK_SECONDS)
+
+    @property
+    def _pages_cost_time(self) -> bool:
+        """Whether the pages of all take longer than a look: read by everybody, they take longer than a wait."""
+        carrier = self._bench.session.carrier
+        pages = RUNS_AT_ONCE * len(self._left) / carrier.capabilities.page_size
+        return pages / carrier.pacer.calls_per_second > LOOK_SECONDS
 
     async def _look(self) -> bool:
         """Take what was seen of the devices that are left; whether it is our turn to read pages."""
