@@ -26,7 +26,7 @@ BATCH_SIZES = (2, 3, 4)
 """So at least three batches: a run that stands still may have begun the next one too, but never the last."""
 
 TRIES = 5
-"""Changes of whose runs one is interrupted in time, also by a machine with other things to do."""
+"""So many changes may be begun until the run of one is interrupted in time. Of the others nothing is told."""
 
 AT_ONCE = 3
 """Changes in work at the same time: most of the time they wait for processes to load, and for leases to run out."""

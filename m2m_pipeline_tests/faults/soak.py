@@ -167,7 +167,7 @@ SCENARIOS: Mapping[str, Scenario] = {
     "backends": Scenario(10, terminated_backends),
     "bad-inputs": Scenario(21, bad_inputs, faults=20_000),
 }
-"""In the order in which they are played: the longest first, so that with several at once none is left over alone."""
+"""In the order in which they are played: the long ones first, so that with several at once few are left over alone."""
 
 
 @contextmanager

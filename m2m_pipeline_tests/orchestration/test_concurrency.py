@@ -15,6 +15,7 @@ from m2m_pipeline.domain.change import QueuedBulkChange
 from m2m_pipeline.orchestration.jobs import bulk_carrier_rate_plan_change
 from m2m_pipeline.orchestration.retention import retention
 from m2m_pipeline.orchestration.sensors import run_request
+from m2m_pipeline.services.execution.sightings import RUNS_AT_ONCE
 from m2m_pipeline.services.queue import HEAD_OF_ACCOUNT, HEAD_SIZE
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +50,10 @@ def test_the_head_of_the_queue_has_a_request_for_every_slot_that_is_free() -> No
     accounts_at_their_limit = BULK // ACCOUNT
     assert HEAD_OF_ACCOUNT > ACCOUNT
     assert accounts_at_their_limit * HEAD_OF_ACCOUNT + BULK <= HEAD_SIZE
+
+
+def test_whoever_weighs_the_pages_of_all_runs_of_an_account_counts_as_many_as_there_may_be() -> None:
+    assert RUNS_AT_ONCE == ACCOUNT
 
 
 def add_changes(instance: dg.DagsterInstance, account: str, number: int, status: dg.DagsterRunStatus = QUEUED) -> None:
