@@ -1,6 +1,6 @@
 """The port that every carrier adapter implements, and what an adapter declares about its carrier."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -80,10 +80,22 @@ class RatePlanPage:
     last: bool
 
 
+Leave = Callable[[], Awaitable[None]]
+"""A call awaits it once, when its connection stands; when it returns, the call leaves at once.
+
+If it raises, nothing leaves, and whoever made the call gets what was raised. A connection may take longer to come about
+than lies between two calls (two or three round trips, with TLS): who waited for the moment before that would be late.
+"""
+
+
+async def at_once() -> None:
+    """A `Leave` that lets every call go."""
+
+
 class Carrier(Protocol):
     """One carrier account, ready to be called. Every method is at most one HTTP call and never raises for an answer.
 
-    The caller paces the calls: an adapter waits for nothing but the network.
+    The caller paces the calls: an adapter waits for nothing but the network, and for the word to leave.
     """
 
     @property
@@ -101,23 +113,25 @@ class Carrier(Protocol):
         """How long one call may last: no answer is waited for any longer."""
         ...
 
-    async def check_access(self) -> ReadFailure | None:
+    async def check_access(self, leave: Leave = at_once) -> ReadFailure | None:
         """Whether the account lets us in: None if it does. The cheapest authenticated call there is."""
         ...
 
-    async def change_plan(self, change: PlanChange) -> ChangeOutcome:
+    async def change_plan(self, change: PlanChange, leave: Leave = at_once) -> ChangeOutcome:
         """Ask for one change. Never repeats itself."""
         ...
 
-    async def read_device(self, iccid: str) -> DeviceReading | ReadFailure:
+    async def read_device(self, iccid: str, leave: Leave = at_once) -> DeviceReading | ReadFailure:
         """Read one device."""
         ...
 
-    async def list_devices(self, modified_since: datetime, page: int) -> DevicePage | ReadFailure:
+    async def list_devices(
+        self, modified_since: datetime, page: int, leave: Leave = at_once
+    ) -> DevicePage | ReadFailure:
         """Read page `page` (from 1) of the devices modified since a moment by the carrier's clock."""
         ...
 
-    async def list_rate_plans(self, page: int) -> RatePlanPage | ReadFailure:
+    async def list_rate_plans(self, page: int, leave: Leave = at_once) -> RatePlanPage | ReadFailure:
         """Read page `page` (from 1) of the account's rate plans."""
         ...
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -14,13 +15,14 @@ from m2m_pipeline.domain.carrier import (
     Carriers,
     DevicePage,
     DeviceReading,
+    Leave,
     PlanChange,
     RatePlanPage,
 )
 from m2m_pipeline.domain.outcome import Answer, ChangeOutcome, ReadFailure, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.services.gatekeeper import Permit
-from m2m_pipeline.services.pacing import Pacer
+from m2m_pipeline.services.pacing import MissedError, Pacer, StaysHereError, WithdrawnError
 from m2m_pipeline.services.turns import Turns
 from m2m_pipeline.storage.best_effort import best_effort
 from m2m_pipeline.storage.database import Database
@@ -66,6 +68,38 @@ class CarrierDoor:
         return PacedCarrier(self.carriers.open(provider, credential), pacer, turns)
 
 
+@dataclass(slots=True)
+class _Departure:
+    """A call that has its connection, or waits for it, and the permit with which it leaves."""
+
+    pacer: Pacer
+    permit: Permit
+    may_leave: Callable[[], bool]
+    due: bool  # its moment has come
+    left: bool = False
+
+    async def leave(self) -> None:
+        """Wait for the permit's moment; what `Pacer.in_time` raises, the call stays here for."""
+        if not self.due:
+            self.permit = await self.pacer.in_time(self.permit)
+        if not self.may_leave():
+            self.pacer.give_back(self.permit)
+            raise WithdrawnError
+        self.left = True
+        self.pacer.calls += 1
+
+    def give_up(self) -> None:
+        """Nobody waits for the call any more."""
+        if self.left:
+            self.pacer.abandon(self.permit)
+        else:
+            self.pacer.give_back(self.permit)
+
+
+def _at_any_time() -> bool:
+    return True
+
+
 class PacedCarrier:
     """Reads take their own permit and are said again; a change is made once, with a permit that was taken before.
 
@@ -92,9 +126,22 @@ class PacedCarrier:
         """How long one call may last."""
         return self._carrier.call_seconds
 
-    async def change_plan(self, change: PlanChange, permit: Permit) -> ChangeOutcome:
-        """One change call, whose permit's moment has come. Never repeated here."""
-        return await self._call(lambda: self._carrier.change_plan(change), permit, change=True)
+    async def change_plan(self, change: PlanChange, permit: Permit, may_leave: Callable[[], bool]) -> ChangeOutcome:
+        """One change call, which leaves at its permit's moment, or at another's where that was missed. Never repeated.
+
+        Raises:
+            WithdrawnError: it has not left, because it may not when it could, or because of what befell the account.
+
+        """
+        while True:
+            with suppress(MissedError):
+                return await self._call(
+                    lambda leave: self._carrier.change_plan(change, leave), permit, may_leave, change=True
+                )
+            permits = await self.pacer.permits(1)
+            if not permits:
+                raise WithdrawnError
+            (permit,) = permits
 
     async def check_access(self) -> ReadFailure | None:
         """Whether the account lets us in: None if it does."""
@@ -102,15 +149,15 @@ class PacedCarrier:
 
     async def read_device(self, iccid: str) -> DeviceReading | ReadFailure:
         """Read one device."""
-        return await self._read(lambda: self._carrier.read_device(iccid))
+        return await self._read(lambda leave: self._carrier.read_device(iccid, leave))
 
     async def list_devices(self, modified_since: datetime, page: int) -> DevicePage | ReadFailure:
         """Read one page of the device list."""
-        return await self._read(lambda: self._carrier.list_devices(modified_since, page))
+        return await self._read(lambda leave: self._carrier.list_devices(modified_since, page, leave))
 
     async def list_rate_plans(self, page: int) -> RatePlanPage | ReadFailure:
         """Read one page of the rate plans."""
-        return await self._read(lambda: self._carrier.list_rate_plans(page))
+        return await self._read(lambda leave: self._carrier.list_rate_plans(page, leave))
 
     async def close(self) -> None:
         """Give permits and connections back."""
@@ -120,7 +167,7 @@ class PacedCarrier:
         finally:
             await self._carrier.close()
 
-    async def _read(self, read: Callable[[], Coroutine[object, object, Said]]) -> Said | Unreachable:
+    async def _read(self, read: Callable[[Leave], Coroutine[object, object, Said]]) -> Said | Unreachable:
         """Reads change nothing: they may be said again, unless the account's breaker is open."""
         answer: Said | Unreachable = _SHUT
         for attempt in range(READ_ATTEMPTS):
@@ -128,28 +175,36 @@ class PacedCarrier:
                 await asyncio.sleep(READ_BACKOFF_SECONDS * 2**attempt)
             if self._turns:
                 await self._turns.take()
-            permit = None
-            while permit is None:
-                permits = await self.pacer.permits(1, probe=True)
-                if not permits:
-                    return answer
-                permit = await self.pacer.in_time(permits[0], probe=True)
-            answer = await self._call(read, permit)
+            while permits := await self.pacer.permits(1, probe=True):
+                with suppress(StaysHereError):
+                    answer = await self._call(read, permits[0])
+                    break
+            else:
+                return answer
             if not isinstance(answer, Unreachable):
                 return answer
         return answer
 
     async def _call(
-        self, call: Callable[[], Coroutine[object, object, Said]], permit: Permit, *, change: bool = False
+        self,
+        call: Callable[[Leave], Coroutine[object, object, Said]],
+        permit: Permit,
+        may_leave: Callable[[], bool] = _at_any_time,
+        *,
+        change: bool = False,
     ) -> Said:
         """One call, whose permit ends with what was said; with nobody's word where we wait for it no longer."""
-        self.pacer.calls += 1
+        if due := permit.place is None:  # there are as many connections as places: who has neither waits before both
+            permit = await self.pacer.in_time(permit)
+        departure = _Departure(self.pacer, permit, may_leave, due)
         try:
-            said = await call()
-        except BaseException:
-            self.pacer.abandon(permit)
+            said = await call(departure.leave)
+        except StaysHereError:
             raise
-        self.pacer.end(permit, said, change=change)
+        except BaseException:
+            departure.give_up()
+            raise
+        self.pacer.end(departure.permit, said, change=change)
         return said
 
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 
@@ -32,6 +32,18 @@ SCARCE_SECONDS = 0.03
 ENDS_OF_A_TURN = 8
 """Where places are what is scarce, the next permits are asked for when an eighth of a turn has ended, or after a while.
 Asking for each place costs more than it brings; asking for all at once has the carrier and us wait for each other."""
+
+
+class StaysHereError(Exception):
+    """The call may not leave with its permit, and has not left."""
+
+
+class MissedError(StaysHereError):
+    """The permit's moment is past: another permit is needed."""
+
+
+class WithdrawnError(StaysHereError):
+    """The account, or whoever wanted the call, has no use for it any more."""
 
 
 @dataclass(slots=True)
@@ -88,31 +100,34 @@ class Pacer:
             self._server = asyncio.create_task(self._serve())
         return await demand.granted
 
-    async def in_time(self, permit: Permit, *, probe: bool = False) -> Permit | None:
-        """Sleep until the permit's moment; the permit to call with.
+    async def in_time(self, permit: Permit) -> Permit:
+        """Sleep until the permit's moment; the permit to call with, now, as its place is known then.
 
-        Another one where the moment was missed, since the calls of others have theirs; none where the account has got
-        into trouble meanwhile: it rests, or its breaker is open.
+        Raises:
+            MissedError: the moment is past, and the calls of others have theirs.
+            WithdrawnError: the account has got into trouble meanwhile: it rests, or its breaker is open.
+
+        The permit is given back then.
+
         """
         clock = asyncio.get_running_loop().time
-        while True:
-            await asyncio.sleep(permit.moment - clock())
-            permit = await self._placed(permit)
-            withdrawn = self._gatekeeper.is_withdrawn(permit)
-            if permit.place is not None and clock() <= permit.late_at and not withdrawn:
-                return permit
-            self.give_back(permit)
-            permits = () if withdrawn else await self.permits(1, probe=probe)
-            if not permits:
-                return None
-            (permit,) = permits
+        if (early := permit.moment - clock()) > 0:
+            await asyncio.sleep(early)
+        placed = await self._placed(permit)
+        if self._gatekeeper.is_withdrawn(placed):
+            self.give_back(placed)
+            raise WithdrawnError
+        if placed.place is None or clock() > placed.late_at:
+            self.give_back(placed)
+            raise MissedError
+        return placed
 
     async def _placed(self, permit: Permit) -> Permit:
         """The permit with its place; without one where none was vacated in time, or something has gone wrong since."""
         if permit.place is not None or permit.moment <= self._trouble_at:
             return permit
         place = await self._places.take(permit.late_at)
-        return replace(permit, place=place, moment=asyncio.get_running_loop().time())
+        return Permit(place, asyncio.get_running_loop().time(), permit.late_at, permit.granted_at)
 
     def end(self, permit: Permit, outcome: object, *, change: bool = False) -> None:
         """The permit's call, a read or a `change`, has ended. Its place is free for another unless it was abandoned."""

@@ -12,7 +12,14 @@ import pytest
 from m2m_pipeline.carriers.http import Timeouts
 from m2m_pipeline.carriers.registry import build_carrier
 from m2m_pipeline.domain.accounts import Credential
-from m2m_pipeline.domain.carrier import Carrier, DevicePage, DeviceReading, PlanChange, RatePlanPage
+from m2m_pipeline.domain.carrier import (
+    Carrier,
+    DevicePage,
+    DeviceReading,
+    Leave,
+    PlanChange,
+    RatePlanPage,
+)
 from m2m_pipeline.domain.outcome import Applied, ChangeOutcome, Refused, Scope, Unconfirmed, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline_tests.carriers.contract import NEW_PLAN, OLD_PLAN, RETIRED_PLAN, Stand, Trouble
@@ -57,6 +64,45 @@ def _ask(
 
 def _change(stand: Stand, device: str | None = None, plan: str = NEW_PLAN) -> ChangeOutcome:
     return _ask(stand, lambda carrier: carrier.change_plan(PlanChange(device or stand.devices[0], plan)))
+
+
+class NotNowError(Exception):
+    """Says that a call stays here."""
+
+
+Call = Callable[[Carrier, Stand, Leave], Awaitable[object]]
+CALLS: dict[str, Call] = {
+    "check access": lambda carrier, _, leave: carrier.check_access(leave),
+    "change plan": lambda carrier, stand, leave: carrier.change_plan(PlanChange(stand.devices[0], NEW_PLAN), leave),
+    "read device": lambda carrier, stand, leave: carrier.read_device(stand.devices[0], leave),
+    "list devices": lambda carrier, _, leave: carrier.list_devices(datetime.now(UTC), 1, leave),
+    "list rate plans": lambda carrier, _, leave: carrier.list_rate_plans(1, leave),
+}
+EVERY_CALL = pytest.mark.parametrize("call", CALLS.values(), ids=tuple(CALLS))
+
+
+@EVERY_CALL
+def test_a_call_waits_once_for_the_word_to_leave(stand: Stand, call: Call) -> None:
+    calls_before: list[int] = []
+
+    async def leave() -> None:
+        calls_before.append(await asyncio.to_thread(stand.calls))
+
+    _ask(stand, lambda carrier: call(carrier, stand, leave))
+
+    assert calls_before == [0]
+    assert stand.calls() == 1
+
+
+@EVERY_CALL
+def test_a_call_that_may_not_leave_stays_here(stand: Stand, call: Call) -> None:
+    async def stay() -> None:
+        raise NotNowError
+
+    with pytest.raises(NotNowError):
+        _ask(stand, lambda carrier: call(carrier, stand, stay))
+
+    assert stand.calls() == 0
 
 
 def test_the_account_is_let_in(stand: Stand) -> None:

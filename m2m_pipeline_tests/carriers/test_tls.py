@@ -1,17 +1,12 @@
 """The edge and TLS: a host that cannot prove its name is sent nothing, least of all the credential."""
 
 import asyncio
-import ssl
-from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from m2m_pipeline.carriers.http import CarrierHttp, Fate, HttpAnswer, NotSent, Timeouts
+from m2m_pipeline_tests.carriers.certificate import tls_server, write_certificate
 from m2m_pipeline_tests.carriers.wire import Wire, answers
 
 
@@ -25,35 +20,13 @@ async def _put(url: str) -> Fate:
 
 @pytest.fixture(scope="module")
 def self_signed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate for 127.0.0.1 that no authority signed, with its key, in one PEM file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "carrier")])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "carrier.pem"
-    secret = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM) + secret)
-    return path
+    """That no authority signed."""
+    return write_certificate(tmp_path_factory.mktemp("tls"))
 
 
 def _https(certificate: Path) -> tuple[Fate, Wire]:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(certificate)
-
     async def run() -> tuple[Fate, Wire]:
-        async with Wire(answers(200, {}), tls=context) as wire:
+        async with Wire(answers(200, {}), tls=tls_server(certificate)) as wire:
             return await _put(wire.url), wire
 
     return asyncio.run(run())

@@ -31,6 +31,7 @@ class Wire:
     def __init__(self, *replies: Reply, tls: ssl.SSLContext | None = None) -> None:
         self.requests: list[Request] = []
         self.connections = 0
+        self.connected = asyncio.Event()  # at least once
         self._replies = list(replies)
         self._tls = tls
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -48,6 +49,12 @@ class Wire:
         if self._open:
             await asyncio.wait(self._open)
 
+    async def hang_up(self) -> None:
+        """End every open connection in order, and wait until its other end has done so, too."""
+        for writer in self._open.values():
+            writer.write_eof()
+        await asyncio.wait(self._open)
+
     @property
     def port(self) -> int:
         """Where it listens."""
@@ -61,6 +68,7 @@ class Wire:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.connected.set()
         task = asyncio.current_task()
         assert task is not None
         self._open[task] = writer

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import Generator
@@ -82,16 +83,20 @@ class _Wire:
 
 
 class Proxy:
-    """Leads connections to `target`. Runs in a thread of its own; `fault` may be set at any time."""
+    """Leads connections to `target`. Runs in a thread of its own; `fault` may be set at any time.
 
-    def __init__(self, target: tuple[str, int]) -> None:
+    `distance`: the seconds that each way takes. `tls`: it is this end's, and the target is led to without.
+    """
+
+    def __init__(self, target: tuple[str, int], distance: float = 0.0, tls: ssl.SSLContext | None = None) -> None:
         self.fault: Fault | None = None
         self._target = target
+        self._distance = distance
         self._loop = asyncio.new_event_loop()
         self._wires: set[asyncio.Task[None]] = set()
         listening = socket.create_server(("127.0.0.1", 0))
         self.port: int = listening.getsockname()[1]
-        self._server = self._loop.run_until_complete(asyncio.start_server(self._lead, sock=listening))
+        self._server = self._loop.run_until_complete(asyncio.start_server(self._lead, sock=listening, ssl=tls))
         self._thread = threading.Thread(target=self._loop.run_forever, name="proxy")
         self._thread.start()
 
@@ -147,8 +152,7 @@ class Proxy:
                         wire.harm = fault
             elif fault is not None and fault.after and fault.after in request:
                 wire.passed.add(fault.after)
-            wire.server[1].write(request)
-            await wire.server[1].drain()
+            await self._carry(request, wire.server[1])
 
     async def _answers(self, wire: _Wire) -> None:
         """Carry answers, until one is struck or an end hangs up."""
@@ -162,14 +166,20 @@ class Proxy:
                     await wire.client[1].drain()
                 if fault.harm is not Harm.DELAY:
                     return
-            wire.client[1].write(answer)
-            await wire.client[1].drain()
+            await self._carry(answer, wire.client[1])
+
+    async def _carry(self, data: bytes, end: asyncio.StreamWriter) -> None:
+        if self._distance:  # what follows is not held up: it comes as much later
+            self._loop.call_later(self._distance, end.write, data)
+        else:
+            end.write(data)
+            await end.drain()
 
 
 @contextmanager
-def proxy_before(host: str, port: int) -> Generator[Proxy]:
+def proxy_before(host: str, port: int, *, distance: float = 0.0, tls: ssl.SSLContext | None = None) -> Generator[Proxy]:
     """A proxy that leads to a server, until it does harm."""
-    proxy = Proxy((host, port))
+    proxy = Proxy((host, port), distance, tls)
     try:
         yield proxy
     finally:

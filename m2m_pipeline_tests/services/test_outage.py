@@ -6,7 +6,7 @@ from m2m_pipeline.carriers.http import Timeouts
 from m2m_pipeline.carriers.jasper.adapter import JasperCarrier
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider
 from m2m_pipeline.domain.budget.breaker import SILENT_IN_A_ROW
-from m2m_pipeline.domain.carrier import Carrier, PlanChange
+from m2m_pipeline.domain.carrier import Carrier, Leave, PlanChange, at_once
 from m2m_pipeline.domain.outcome import Answer, ChangeOutcome, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import BulkChangeStatus
@@ -171,7 +171,8 @@ def test_a_tightened_limit_slows_the_run_and_loses_nobody(make_world: MakeWorld)
 class _BehindAGateway(JasperCarrier):
     """Its PUTs meet a gateway that answers 405 in a page of its own."""
 
-    async def change_plan(self, change: PlanChange) -> ChangeOutcome:
+    async def change_plan(self, change: PlanChange, leave: Leave = at_once) -> ChangeOutcome:
+        await leave()
         del change
         return Unreachable(Answer(405, message="HTTP 405 without an error"), ReasonCode.CARRIER_UNREACHABLE)
 

@@ -5,7 +5,7 @@ import pytest
 from m2m_pipeline.carriers.jasper.adapter import JasperCarrier
 from m2m_pipeline.domain.accounts import Credential, ServiceProvider
 from m2m_pipeline.domain.attempt import LeaseLostError, NothingToDoError
-from m2m_pipeline.domain.carrier import Carrier, PlanChange
+from m2m_pipeline.domain.carrier import Carrier, Leave, PlanChange, at_once
 from m2m_pipeline.domain.outcome import ChangeOutcome
 from m2m_pipeline.domain.problems import RequestRejectedError
 from m2m_pipeline.domain.status import BulkChangeStatus
@@ -29,10 +29,10 @@ class _Dying(JasperCarrier):
     victim = ""
     before = False
 
-    async def change_plan(self, change: PlanChange) -> ChangeOutcome:
+    async def change_plan(self, change: PlanChange, leave: Leave = at_once) -> ChangeOutcome:
         if change.iccid == self.victim and self.before:
             raise PowerCutError
-        outcome = await super().change_plan(change)
+        outcome = await super().change_plan(change, leave)
         if change.iccid == self.victim:
             raise PowerCutError
         return outcome

@@ -11,7 +11,7 @@ from m2m_pipeline.domain.budget.gate import Limits
 from m2m_pipeline.domain.outcome import Answer, Unconfirmed, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.services.gatekeeper import Permit
-from m2m_pipeline.services.pacing import Pacer
+from m2m_pipeline.services.pacing import Pacer, WithdrawnError
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline.storage import gate
 from m2m_pipeline.storage.database import Database
@@ -77,12 +77,14 @@ def test_permits_that_are_out_are_worth_nothing_once_the_account_is_in_trouble(
 ) -> None:
     async def play() -> None:
         async with opened(database) as pacer:
-            ended = [await pacer.in_time(one) for one in await taken(pacer, SILENT_IN_A_ROW)]
+            ended = await taken(pacer, SILENT_IN_A_ROW)
             ahead = await taken(pacer, 2)
-            for permit in filter(None, ended):
+            for permit in ended:
                 pacer.end(permit, outcome, change=True)
             await told(database)
-            assert [await pacer.in_time(one) for one in ahead] == [None, None]
+            for permit in ahead:
+                with pytest.raises(WithdrawnError):
+                    await pacer.in_time(permit)
 
     asyncio.run(play())
 
@@ -91,13 +93,12 @@ def test_another_process_finds_its_permits_withdrawn_when_it_asks_for_the_next(d
     async def play() -> None:
         async with opened(database) as one, opened(database) as other:
             (ours,), (theirs,) = await one.permits(1), await other.permits(1)
-            permit = await one.in_time(ours)
-            assert permit is not None
-            one.end(permit, over(REST))
+            one.end(ours, over(REST))
             await told(database)
             (next_of_theirs,) = await other.permits(1)
-            assert await other.in_time(theirs) is None
-            assert await other.in_time(next_of_theirs) is not None
+            with pytest.raises(WithdrawnError):
+                await other.in_time(theirs)
+            await other.in_time(next_of_theirs)
 
     asyncio.run(play())
 

@@ -23,8 +23,10 @@ from m2m_pipeline.domain.carrier import (
     DevicePage,
     DeviceReading,
     Identifier,
+    Leave,
     PlanChange,
     RatePlanPage,
+    at_once,
 )
 from m2m_pipeline.domain.outcome import (
     Answer,
@@ -74,19 +76,19 @@ class JasperCarrier:
         """The limit of a whole call."""
         return self._http.call_seconds
 
-    async def check_access(self) -> ReadFailure | None:
+    async def check_access(self, leave: Leave = at_once) -> ReadFailure | None:
         """Ask the echo function. Jasper has no login: the credential goes with every call."""
-        echo = await self._read(f"{API_PATH}/echo/m2m-pipeline", {}, Envelope)
+        echo = await self._read(f"{API_PATH}/echo/m2m-pipeline", {}, Envelope, leave)
         return echo if isinstance(echo, ReadFailure) else None
 
-    async def change_plan(self, change: PlanChange) -> ChangeOutcome:
+    async def change_plan(self, change: PlanChange, leave: Leave = at_once) -> ChangeOutcome:
         """Send one PUT. Applied only if a 2xx names this ICCID and reports no error."""
         edit = DeviceEdit(
             rate_plan=change.rate_plan,
             communication_plan=change.communication_plan,
             effective_date=change.effective_date,
         )
-        fate = await self._http.call("PUT", _device_path(change.iccid), json=edit.to_json())
+        fate = await self._http.call("PUT", _device_path(change.iccid), json=edit.to_json(), leave=leave)
         said = judged(fate, self._secrets)
         if not isinstance(said, Said):
             return said
@@ -95,26 +97,28 @@ class JasperCarrier:
         # The published description lists 202 for this call, and not what follows it: verification will see.
         return Applied(said.answer, pending=said.answer.http_status == HTTPStatus.ACCEPTED)
 
-    async def read_device(self, iccid: str) -> DeviceReading | ReadFailure:
+    async def read_device(self, iccid: str, leave: Leave = at_once) -> DeviceReading | ReadFailure:
         """Read one device. An answer about another one is a failure of the carrier, not a reading."""
-        device = await self._read(_device_path(iccid), {}, Device)
+        device = await self._read(_device_path(iccid), {}, Device, leave)
         if isinstance(device, ReadFailure):
             return device
         if device.iccid != iccid:
             return _unusable(HTTPStatus.OK)
         return _reading(device)
 
-    async def list_devices(self, modified_since: datetime, page: int) -> DevicePage | ReadFailure:
+    async def list_devices(
+        self, modified_since: datetime, page: int, leave: Leave = at_once
+    ) -> DevicePage | ReadFailure:
         """Read one page. `modified_since` has a time zone; it goes out in UTC, rounded down to the second."""
         since = modified_since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        listed = await self._read(f"{API_PATH}/devices", {"modifiedSince": since} | _page(page), DeviceList)
+        listed = await self._read(f"{API_PATH}/devices", {"modifiedSince": since} | _page(page), DeviceList, leave)
         if isinstance(listed, ReadFailure):
             return listed
         return DevicePage([_reading(device) for device in listed.devices], last=listed.last_page)
 
-    async def list_rate_plans(self, page: int) -> RatePlanPage | ReadFailure:
+    async def list_rate_plans(self, page: int, leave: Leave = at_once) -> RatePlanPage | ReadFailure:
         """Read one page of the published plans. Any role but AccountAdmin is refused (10000030)."""
-        listed = await self._read(f"{API_PATH}/rateplans", _page(page), RatePlanList)
+        listed = await self._read(f"{API_PATH}/rateplans", _page(page), RatePlanList, leave)
         if isinstance(listed, ReadFailure):
             return listed
         return RatePlanPage([plan.name for plan in listed.rate_plans], last=listed.last_page)
@@ -123,9 +127,9 @@ class JasperCarrier:
         """Give the connections back."""
         await self._http.close()
 
-    async def _read(self, path: str, query: Mapping[str, str], form: type[Wire]) -> Wire | ReadFailure:
+    async def _read(self, path: str, query: Mapping[str, str], form: type[Wire], leave: Leave) -> Wire | ReadFailure:
         """One GET. It changes nothing, so what would leave a PUT in doubt is a plain failure here."""
-        said = judged(await self._http.call("GET", path, query), self._secrets)
+        said = judged(await self._http.call("GET", path, query, leave=leave), self._secrets)
         match said:
             case Said(answer, _, json):
                 try:

@@ -16,6 +16,7 @@ from m2m_pipeline.services.execution.abandoned import LEAVES_WITHIN_SECONDS
 from m2m_pipeline.services.execution.outcomes import after_call, withdrawn
 from m2m_pipeline.services.execution.workbench import Workbench
 from m2m_pipeline.services.gatekeeper import Permit, is_abandoned
+from m2m_pipeline.services.pacing import WithdrawnError
 
 
 async def send_pending(bench: Workbench) -> None:
@@ -92,20 +93,14 @@ class _Sender:
             self._pacer.give_back(unused)
         await asyncio.gather(*map(self._send, announced, permits, repeat(leaves_by)))
 
-    async def _send(self, device: DeviceWork, announced: Permit, leaves_by: float) -> None:
+    async def _send(self, device: DeviceWork, permit: Permit, leaves_by: float) -> None:
         """One call at its moment, and the move that follows from it."""
-        permit = await self._pacer.in_time(announced)
-        called_at = self._clock()
-        late = called_at > leaves_by
-        if permit is None or late or self._session.stopped or not self._lease_outlasts_a_call():
-            if permit:
-                self._pacer.give_back(permit)
+        try:
+            outcome = await self._call(device, permit, leaves_by)
+        except WithdrawnError:
             self._bench.take(withdrawn(device))
             return
-        outcome = await self._call(device, permit)
         self._bench.note_answered(device)
-        if is_abandoned(outcome):
-            self._bench.abandoned.note(device, called_at)
         self._bench.take(after_call(device, outcome))
         if isinstance(outcome, Applied | Refused):  # nothing else is the carrier's own word on a change
             self._session.in_vain_since = None
@@ -115,12 +110,24 @@ class _Sender:
         if isinstance(outcome, Refused):
             await self._session.stop(outcome)
 
-    async def _call(self, device: DeviceWork, permit: Permit) -> ChangeOutcome:
+    async def _call(self, device: DeviceWork, permit: Permit, leaves_by: float) -> ChangeOutcome:
         """The call, cut where it would outlive a short lease: then another attempt may be reading the device back."""
+        left_at = self._clock()
+
+        def may_leave() -> bool:
+            nonlocal left_at
+            left_at = self._clock()
+            if left_at > leaves_by or self._session.stopped or not self._lease_outlasts_a_call():
+                return False
+            cut.reschedule(left_at + self._session.lease.left)
+            return True
+
         try:
-            async with asyncio.timeout(self._session.lease.left):
-                return await self._session.carrier.change_plan(device.change, permit)
+            async with asyncio.timeout(None) as cut:
+                outcome = await self._session.carrier.change_plan(device.change, permit, may_leave)
         except TimeoutError:
-            return Unconfirmed(
-                Answer(message="No answer came while this attempt surely held its lease."), abandoned=True
-            )
+            message = "No answer came while this attempt surely held its lease."
+            outcome = Unconfirmed(Answer(message=message), abandoned=True)
+        if is_abandoned(outcome):
+            self._bench.abandoned.note(device, left_at)
+        return outcome
