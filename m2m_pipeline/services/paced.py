@@ -198,6 +198,7 @@ class PacedCarrier:
             permit = await self.pacer.in_time(permit)
         departure = _Departure(self.pacer, permit, may_leave, due)
         try:
+            await self.pacer.until_soon(permit)
             said = await call(departure.leave)
         except StaysHereError:
             raise

@@ -46,6 +46,11 @@ class WithdrawnError(StaysHereError):
     """The account, or whoever wanted the call, has no use for it any more."""
 
 
+HEAD_START_SECONDS = 0.15
+"""So long before its permit's moment a call is made ready and takes its connection: time for a TLS handshake across an
+ocean. Not sooner: the calls of a turn, made ready all at once, would make those late whose moment comes meanwhile."""
+
+
 @dataclass(slots=True)
 class _Demand:
     calls: int
@@ -99,6 +104,11 @@ class Pacer:
         if self._server is None or self._server.done():
             self._server = asyncio.create_task(self._serve())
         return await demand.granted
+
+    async def until_soon(self, permit: Permit) -> None:
+        """Sleep until the permit's call is to be made ready."""
+        if (early := permit.moment - HEAD_START_SECONDS - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(early)
 
     async def in_time(self, permit: Permit) -> Permit:
         """Sleep until the permit's moment; the permit to call with, now, as its place is known then.

@@ -11,10 +11,9 @@ from dataclasses import dataclass, replace
 from m2m_pipeline.domain.budget.adaptation import pace
 from m2m_pipeline.domain.budget.gate import SHARE_OF_THE_LIMIT, Gate, Limits, Turn
 
-LATE_SECONDS = 0.005
+LATE_SECONDS = 0.01
 """A call that could not leave within this time of its permit's moment would crowd in on the calls of others: it takes
-another permit. What the share leaves free beyond that is the network's. On two cores that four runs keep busy with 500
-calls/s, one call in 200 is so late."""
+another permit. What the share leaves free beyond that is the network's."""
 
 LEAD_SECONDS = 0.03
 """On an account that was idle a permit lies so far ahead: its holder commits the intent first, and is not late then."""

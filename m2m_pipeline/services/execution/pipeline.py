@@ -150,4 +150,4 @@ def _spare_what_is_loaded() -> None:
     And it walks more seldom: what the calls in flight hold is no garbage, and soon gone without it.
     """
     gc.freeze()
-    gc.set_threshold(10_000)
+    gc.set_threshold(10_000, 10, 100)
