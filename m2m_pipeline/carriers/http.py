@@ -29,7 +29,7 @@ call in five minutes costs nothing, and a number that was meant as milliseconds 
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """The call never left: no connection came about. The carrier cannot have acted."""
+    """The call never left: no connection came about, or it ended before. The carrier cannot have acted."""
 
     cause: str
 

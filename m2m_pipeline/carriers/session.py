@@ -33,8 +33,7 @@ _DEPART: ContextVar[Leave] = ContextVar("_DEPART")
 def departing(word: Leave) -> Generator[None]:
     """Requests of the running task wait for this word: the libraries between it and the connection pass none on.
 
-    It is forgotten afterwards. The task would be part of a cycle otherwise, and be collected as garbage: a tenth of a
-    call's CPU.
+    It is forgotten afterwards: the task, whose context holds the word, would be part of a cycle otherwise.
     """
     before = _DEPART.set(word)
     try:
