@@ -68,7 +68,7 @@ def run_with(world: World, *rules: Rule, **fields: object) -> Evidence:
 
 
 def test_each_device_in_its_own_trouble_ends_truthfully_and_the_others_do_not_notice(make_world: MakeWorld) -> None:
-    # So many troubles at once take seconds, which the run is to have: when it gives up is another test's matter.
+    # Silent calls keep both places for 45 s; if the next call then is in trouble itself, less patience is at an end.
     world = make_world(Options(devices=3 * len(CASES), in_flight=2, patience=60))
     victims = dict(zip(world.iccids[::3], CASES, strict=True))  # most calls are answered: the account is in no trouble
     for iccid, case in victims.items():
