@@ -5,14 +5,15 @@ import subprocess
 import sys
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
+from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
 import httpx
 from boto3.session import Session
 from moto.server import ThreadedMotoServer
-from moto.sqs.models import Queue
+from moto.sqs.models import Message, Queue, SQSBackend
 
 REGION = "eu-west-1"
 KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test-5ecret"}
@@ -125,19 +126,44 @@ def _messages(attributes: Mapping[str, str]) -> int:
     return sum(int(attributes[name]) for name in names)
 
 
-def _delete_one_after_the_other() -> None:
-    """Of two deletions at the same moment the server loses one: each writes the list that it has read back."""
-    lock, delete = Lock(), Queue.delete_message
+def _one_at_a_time() -> None:
+    """Each looks at a queue or changes it alone; a receiver that waits lets the others in.
 
-    def locked(self: Queue, receipt_handle: str) -> None:
+    The server keeps its queues without a lock: of two receivers at the same moment both may get a message that is
+    hidden from the one or the other, and of two deletions one is lost.
+    """
+    lock = RLock()
+    receive, delete, add = SQSBackend.receive_message, Queue.delete_message, Queue.add_message
+
+    def receive_alone(  # noqa: PLR0917 - the parameters are the server's
+        self: SQSBackend,
+        queue_name: str,
+        count: int,
+        wait_seconds_timeout: int,
+        visibility_timeout: int,
+        message_attribute_names: list[str] | None = None,
+    ) -> list[Message]:
+        end = monotonic() + wait_seconds_timeout
+        while True:
+            with lock:
+                found = receive(self, queue_name, count, 0, visibility_timeout, message_attribute_names)
+            if found or monotonic() >= end:
+                return found
+            self.get_queue(queue_name).wait_for_messages(1)
+
+    def delete_alone(self: Queue, receipt_handle: str) -> None:
         with lock:
             delete(self, receipt_handle)
 
-    Queue.delete_message = locked
+    def add_alone(self: Queue, message: Message) -> None:
+        with lock:
+            add(self, message)
+
+    SQSBackend.receive_message, Queue.delete_message, Queue.add_message = receive_alone, delete_alone, add_alone
 
 
 if __name__ == "__main__":
-    _delete_one_after_the_other()
+    _one_at_a_time()
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     print("http://{}:{}".format(*server.get_host_and_port()), flush=True)  # noqa: T201 - how the test learns of it
