@@ -21,8 +21,9 @@ from m2m_pipeline.domain.carrier import (
 )
 from m2m_pipeline.domain.outcome import Answer, ChangeOutcome, ReadFailure, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.services.departing import MissedError, StaysHereError, WithdrawnError, call_in_time
 from m2m_pipeline.services.gatekeeper import Permit
-from m2m_pipeline.services.pacing import MissedError, Pacer, StaysHereError, WithdrawnError
+from m2m_pipeline.services.pacing import Pacer
 from m2m_pipeline.services.turns import Turns
 from m2m_pipeline.storage.best_effort import best_effort
 from m2m_pipeline.storage.database import Database
@@ -68,38 +69,6 @@ class CarrierDoor:
         return PacedCarrier(self.carriers.open(provider, credential), pacer, turns)
 
 
-@dataclass(slots=True)
-class _Departure:
-    """A call that has its connection, or waits for it, and the permit with which it leaves."""
-
-    pacer: Pacer
-    permit: Permit
-    may_leave: Callable[[], bool]
-    due: bool  # its moment has come
-    left: bool = False
-
-    async def leave(self) -> None:
-        """Wait for the permit's moment; what `Pacer.in_time` raises, the call stays here for."""
-        if not self.due:
-            self.permit = await self.pacer.in_time(self.permit)
-        if not self.may_leave():
-            self.pacer.give_back(self.permit)
-            raise WithdrawnError
-        self.left = True
-        self.pacer.calls += 1
-
-    def give_up(self) -> None:
-        """Nobody waits for the call any more."""
-        if self.left:
-            self.pacer.abandon(self.permit)
-        else:
-            self.pacer.give_back(self.permit)
-
-
-def _at_any_time() -> bool:
-    return True
-
-
 class PacedCarrier:
     """Reads take their own permit and are said again; a change is made once, with a permit that was taken before.
 
@@ -135,8 +104,12 @@ class PacedCarrier:
         """
         while True:
             with suppress(MissedError):
-                return await self._call(
-                    lambda leave: self._carrier.change_plan(change, leave), permit, may_leave, change=True
+                return await call_in_time(
+                    self.pacer,
+                    permit,
+                    lambda leave: self._carrier.change_plan(change, leave),
+                    may_leave=may_leave,
+                    change=True,
                 )
             permits = await self.pacer.permits(1)
             if not permits:
@@ -177,36 +150,13 @@ class PacedCarrier:
                 await self._turns.take()
             while permits := await self.pacer.permits(1, probe=True):
                 with suppress(StaysHereError):
-                    answer = await self._call(read, permits[0])
+                    answer = await call_in_time(self.pacer, permits[0], read)
                     break
             else:
                 return answer
             if not isinstance(answer, Unreachable):
                 return answer
         return answer
-
-    async def _call(
-        self,
-        call: Callable[[Leave], Coroutine[object, object, Said]],
-        permit: Permit,
-        may_leave: Callable[[], bool] = _at_any_time,
-        *,
-        change: bool = False,
-    ) -> Said:
-        """One call, whose permit ends with what was said; with nobody's word where we wait for it no longer."""
-        if due := permit.place is None:  # there are as many connections as places: who has neither waits before both
-            permit = await self.pacer.in_time(permit)
-        departure = _Departure(self.pacer, permit, may_leave, due)
-        try:
-            await self.pacer.until_soon(permit)
-            said = await call(departure.leave)
-        except StaysHereError:
-            raise
-        except BaseException:
-            departure.give_up()
-            raise
-        self.pacer.end(departure.permit, said, change=change)
-        return said
 
 
 def _is_throttled(answer: object) -> bool:

@@ -34,23 +34,6 @@ ENDS_OF_A_TURN = 8
 Asking for each place costs more than it brings; asking for all at once has the carrier and us wait for each other."""
 
 
-class StaysHereError(Exception):
-    """The call may not leave with its permit, and has not left."""
-
-
-class MissedError(StaysHereError):
-    """The permit's moment is past: another permit is needed."""
-
-
-class WithdrawnError(StaysHereError):
-    """The account, or whoever wanted the call, has no use for it any more."""
-
-
-HEAD_START_SECONDS = 0.15
-"""So long before its permit's moment a call is made ready and takes its connection: time for a TLS handshake across an
-ocean. Not sooner: the calls of a turn, made ready all at once, would make those late whose moment comes meanwhile."""
-
-
 @dataclass(slots=True)
 class _Demand:
     calls: int
@@ -105,39 +88,16 @@ class Pacer:
             self._server = asyncio.create_task(self._serve())
         return await demand.granted
 
-    async def until_soon(self, permit: Permit) -> None:
-        """Sleep until the permit's call is to be made ready."""
-        if (early := permit.moment - HEAD_START_SECONDS - asyncio.get_running_loop().time()) > 0:
-            await asyncio.sleep(early)
-
-    async def in_time(self, permit: Permit) -> Permit:
-        """Sleep until the permit's moment; the permit to call with, now, as its place is known then.
-
-        Raises:
-            MissedError: the moment is past, and the calls of others have theirs.
-            WithdrawnError: the account has got into trouble meanwhile: it rests, or its breaker is open.
-
-        The permit is given back then.
-
-        """
-        clock = asyncio.get_running_loop().time
-        if (early := permit.moment - clock()) > 0:
-            await asyncio.sleep(early)
-        placed = await self._placed(permit)
-        if self._gatekeeper.is_withdrawn(placed):
-            self.give_back(placed)
-            raise WithdrawnError
-        if placed.place is None or clock() > placed.late_at:
-            self.give_back(placed)
-            raise MissedError
-        return placed
-
-    async def _placed(self, permit: Permit) -> Permit:
+    async def placed(self, permit: Permit) -> Permit:
         """The permit with its place; without one where none was vacated in time, or something has gone wrong since."""
         if permit.place is not None or permit.moment <= self._trouble_at:
             return permit
         place = await self._places.take(permit.late_at)
         return Permit(place, asyncio.get_running_loop().time(), permit.late_at, permit.granted_at)
+
+    def is_withdrawn(self, permit: Permit) -> bool:
+        """Whether the account has got into trouble since it granted the permit: it rests, or its breaker is open."""
+        return self._gatekeeper.is_withdrawn(permit)
 
     def end(self, permit: Permit, outcome: object, *, change: bool = False) -> None:
         """The permit's call, a read or a `change`, has ended. Its place is free for another unless it was abandoned."""

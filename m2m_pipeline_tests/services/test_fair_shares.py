@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from m2m_pipeline.domain.budget.gate import Limits
-from m2m_pipeline.services.pacing import MissedError, Pacer
+from m2m_pipeline.services.departing import MissedError, in_time
+from m2m_pipeline.services.pacing import Pacer
 from m2m_pipeline.storage.database import Database
 from m2m_pipeline_tests.services.conftest import MakeWorld
 from m2m_pipeline_tests.world import Options, World
@@ -90,7 +91,7 @@ async def _calls(*pacers: Pacer) -> Sequence[int]:
         while not enough.is_set():
             (granted,) = await pacer.permits(1)
             try:
-                permit = await pacer.in_time(granted)
+                permit = await in_time(pacer, granted)
             except MissedError:
                 continue
             await asyncio.sleep(0.01)

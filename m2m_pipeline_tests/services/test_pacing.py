@@ -14,6 +14,7 @@ from m2m_pipeline.domain.accounts import Credential
 from m2m_pipeline.domain.budget.breaker import SILENT_IN_A_ROW
 from m2m_pipeline.domain.budget.gate import Limits
 from m2m_pipeline.domain.carrier import Carriers
+from m2m_pipeline.services.departing import in_time
 from m2m_pipeline.services.paced import CarrierDoor, PacedCarrier
 from m2m_pipeline.services.pacing import Pacer
 from m2m_pipeline.simulator.documents import AccountLimits
@@ -244,7 +245,7 @@ def test_calls_that_follow_each_other_in_a_place_are_counted_until_they_must_hav
     async def call() -> None:
         for _ in range(12):
             (granted,) = await pacer.permits(1)
-            permit = await pacer.in_time(granted)
+            permit = await in_time(pacer, granted)
             assert permit.place is not None
             ((seconds,),) = await asyncio.to_thread(world.sql, _COUNTED_FOR, permit.place)
             places.append(permit.place)

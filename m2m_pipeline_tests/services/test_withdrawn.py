@@ -10,8 +10,9 @@ from m2m_pipeline.domain.budget.breaker import SILENT_IN_A_ROW
 from m2m_pipeline.domain.budget.gate import Limits
 from m2m_pipeline.domain.outcome import Answer, Unconfirmed, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
+from m2m_pipeline.services.departing import WithdrawnError, in_time
 from m2m_pipeline.services.gatekeeper import Permit
-from m2m_pipeline.services.pacing import Pacer, WithdrawnError
+from m2m_pipeline.services.pacing import Pacer
 from m2m_pipeline.simulator.scenarios import Rule
 from m2m_pipeline.storage import gate
 from m2m_pipeline.storage.database import Database
@@ -84,7 +85,7 @@ def test_permits_that_are_out_are_worth_nothing_once_the_account_is_in_trouble(
             await told(database)
             for permit in ahead:
                 with pytest.raises(WithdrawnError):
-                    await pacer.in_time(permit)
+                    await in_time(pacer, permit)
 
     asyncio.run(play())
 
@@ -97,8 +98,8 @@ def test_another_process_finds_its_permits_withdrawn_when_it_asks_for_the_next(d
             await told(database)
             (next_of_theirs,) = await other.permits(1)
             with pytest.raises(WithdrawnError):
-                await other.in_time(theirs)
-            await other.in_time(next_of_theirs)
+                await in_time(other, theirs)
+            await in_time(other, next_of_theirs)
 
     asyncio.run(play())
 

@@ -12,11 +12,11 @@ from m2m_pipeline.domain.change import DeviceWork
 from m2m_pipeline.domain.outcome import Answer, Applied, ChangeOutcome, Refused, Unconfirmed, Unreachable
 from m2m_pipeline.domain.reasons import ReasonCode
 from m2m_pipeline.domain.status import DeviceStatus
+from m2m_pipeline.services.departing import WithdrawnError
 from m2m_pipeline.services.execution.abandoned import LEAVES_WITHIN_SECONDS
 from m2m_pipeline.services.execution.outcomes import after_call, withdrawn
 from m2m_pipeline.services.execution.workbench import Workbench
 from m2m_pipeline.services.gatekeeper import Permit, is_abandoned
-from m2m_pipeline.services.pacing import WithdrawnError
 
 
 async def send_pending(bench: Workbench) -> None:
