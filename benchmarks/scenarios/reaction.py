@@ -17,7 +17,7 @@ from m2m_pipeline.domain.request import parse_request
 from m2m_pipeline.services.accounts import ProviderSettings
 
 DEVICES = 10
-FULL_REPEATS, QUICK_REPEATS = 8, 2
+FULL_REPEATS, QUICK_REPEATS = 8, 1
 SENSOR_SECONDS = 5.0
 """The dispatch sensor's interval, over which the moments of submission are spread."""
 
