@@ -52,7 +52,7 @@ def measure(_: Stand, quick: bool) -> Iterator[Measurement]:
         _prepare(running, repeats)
         moments = [_react(running, repeat) for repeat in range(repeats)]
     taken = [one["first call"] - one["queued"] for one in moments]
-    case = f"{DEVICES} devices, {repeats} times"
+    case = f"{DEVICES} devices, changes: {repeats}"
     detail = {"seconds": [round(one, 2) for one in sorted(taken)]}
     yield Measurement(_NAME, case, Figure.REACTION, median(taken), "s", detail)
     names = [*STAGES, "first change"]
