@@ -127,7 +127,7 @@ def _messages(attributes: Mapping[str, str]) -> int:
 
 
 def _one_at_a_time() -> None:
-    """Each looks at a queue or changes it alone; a receiver that waits lets the others in.
+    """Of those who send, receive and delete, each is alone at the queues; a receiver that waits lets the others in.
 
     The server keeps its queues without a lock: of two receivers at the same moment both may get a message that is
     hidden from the one or the other, and of two deletions one is lost.
