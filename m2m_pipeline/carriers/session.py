@@ -5,8 +5,9 @@ import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import inf
 from typing import ClassVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 import aiohttp
 import httpx
@@ -20,6 +21,10 @@ KEEP_ALIVE = 4.0
 """Seconds an idle connection is kept: less than the 5 s after which common gateways hang up without a word,
 for a PUT on a connection that is being closed has an unknown outcome. What is left over is for a call that has its
 connection and waits for the word to leave."""
+
+FRESH = 0.5
+"""Seconds since its last request left: a connection that was used no longer ago is the next call's, too, where a call
+took it and then stayed here. It counts as used just now, so it can be idle for so much longer than `KEEP_ALIVE`."""
 
 LEAVES_WITHIN = 1.0
 """Seconds from the making of a request to its leaving; later it stays here. Who allowed the call has looked at the
@@ -49,7 +54,7 @@ class _PromptRequest(aiohttp.ClientRequest):
     stopped between the two turns, or with its machine, may wake up when its lease is another's, and would still write.
     """
 
-    used: ClassVar[WeakSet[ResponseHandler]]  # connections of the session that have carried a request
+    used: ClassVar[WeakKeyDictionary[ResponseHandler, float]]  # when each of the session's connections was used last
     _made_at: float
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
@@ -58,14 +63,13 @@ class _PromptRequest(aiohttp.ClientRequest):
         try:
             await _DEPART.get()()
         except Exception:
-            # The next call finds a new connection standing. One that was idle before would count as used just now.
-            if connection not in self.used:
+            # The next call finds the connection standing. One that was idle for long would count as used just now.
+            if clock.now() - self.used.get(connection, inf) < FRESH:
                 conn.release()
             raise
         if not connection.is_connected():
             raise httpx.ConnectError("the connection was closed before the request left")
-        self.used.add(connection)
-        self._made_at = clock.now()
+        self.used[connection] = self._made_at = clock.now()
         return await super().send(conn)
 
     async def write_bytes(
@@ -112,7 +116,7 @@ def session(in_flight: int, tls: ssl.SSLContext) -> aiohttp.ClientSession:
     """Up to `in_flight` connections, for the running event loop."""
 
     class Request(_PromptRequest):
-        used: ClassVar[WeakSet[ResponseHandler]] = WeakSet()
+        used: ClassVar[WeakKeyDictionary[ResponseHandler, float]] = WeakKeyDictionary()
 
     return aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=in_flight, keepalive_timeout=KEEP_ALIVE, ssl=tls),

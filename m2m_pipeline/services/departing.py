@@ -11,7 +11,7 @@ from m2m_pipeline.services.pacing import Pacer
 
 HEAD_START_SECONDS = 0.15
 """So long before its permit's moment a call is made ready and takes its connection: time for a TLS handshake across an
-ocean. Not sooner: the calls of a turn, made ready all at once, would make those late whose moment comes meanwhile."""
+ocean."""
 
 Said = TypeVar("Said")
 
@@ -48,11 +48,14 @@ async def call_in_time(
         StaysHereError: it has not left, and the permit was given back.
 
     """
-    if due := permit.place is None:  # there are as many connections as places: who has neither waits before both
-        permit = await in_time(pacer, permit)
-    departure = _Departure(pacer, permit, may_leave, due)
+    departure = _Departure(pacer, permit, may_leave)
     try:
-        await _until(permit.moment - HEAD_START_SECONDS)
+        if permit.place is None:  # there are as many connections as places: who has neither waits before both
+            await departure.become_due()
+        else:
+            await _until(permit.moment - HEAD_START_SECONDS)
+            async with pacer.making_ready:
+                await asyncio.sleep(0)  # calls that are due go first: a turn's, made ready all at once, make them late
         said = await call(departure.leave)
     except StaysHereError:
         raise
@@ -91,13 +94,18 @@ class _Departure:
     pacer: Pacer
     permit: Permit
     may_leave: Callable[[], bool]
-    due: bool  # its moment has come
+    due: bool = False  # its moment has come
     left: bool = False
 
-    async def leave(self) -> None:
+    async def become_due(self) -> None:
         """Wait for the permit's moment; what `in_time` raises, the call stays here for."""
         if not self.due:
             self.permit = await in_time(self.pacer, self.permit)
+            self.due = True
+
+    async def leave(self) -> None:
+        """Be due, and go; or stay here."""
+        await self.become_due()
         if not self.may_leave():
             self.pacer.give_back(self.permit)
             raise WithdrawnError

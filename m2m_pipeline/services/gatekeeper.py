@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from m2m_pipeline.domain.budget.adaptation import throttled, withdrawn_before
 from m2m_pipeline.domain.budget.breaker import Ending, heard, is_away
 from m2m_pipeline.domain.budget.gate import Gate, Limits
-from m2m_pipeline.domain.budget.turns import LATE_SECONDS, Asking, Grant, Wait, ask, calls_of_a_turn
+from m2m_pipeline.domain.budget.turns import LATE_SECONDS, Asking, Grant, Wait, ask, ask_ahead, calls_of_a_turn
 from m2m_pipeline.domain.outcome import GATE_CLOSED, Unconfirmed, Unreachable
 from m2m_pipeline.services.places import PATIENCE_SECONDS
 from m2m_pipeline.storage import gate
@@ -35,11 +35,15 @@ class Permit:
 
 @dataclass(frozen=True, slots=True)
 class Permits:
-    """What was granted at once. `kept`: the places of which the account was told again, since calls follow in them."""
+    """What was granted at once. `kept`: the places of which the account was told again, since calls follow in them.
+
+    `then`: how long the next turn has to be waited for, where that is known already; it need not be asked for sooner.
+    """
 
     permits: Sequence[Permit]
     probe: bool
     kept: Sequence[int]
+    then: Wait | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +86,13 @@ class Gatekeeper:
         self.turn = calls_of_a_turn(Gate(), self.limits, 0.0)
 
     @retrying_transient
-    def ask(self, calls: int, *, probe: bool, held: int, stale: Sequence[int], news: News) -> Permits | Wait:
-        """Up to `calls` permits for a holder of `held` places, the `stale` of which the account is to hear of again."""
+    def ask(
+        self, calls: int, *, more: int = 0, probe: bool, held: int, stale: Sequence[int], news: News
+    ) -> Permits | Wait:
+        """Up to `calls` permits for a holder of `held` places, the `stale` of which the account is to hear of again.
+
+        `more`: calls that are to follow those; for their turn is asked as well.
+        """
         with self.database.marked() as (tx, mark):
             known = self._lock(tx, news)
             asking = Asking(self._holder, calls, probe, held, self.weight)
@@ -94,8 +103,10 @@ class Gatekeeper:
             kept = stale if answer.calls > answer.places else ()
             if kept:
                 gate.keep(tx, kept, known.now)
+            further = replace(asking, calls=more)
+            decided, then = ask_ahead(decided, self.limits, further, answer, known.in_flight, now=known.now)
             places = gate.store(tx, self.account, decided, self._holder, answer, mark=mark)
-        return Permits(self._permits(answer, places, known.now), answer.probe, kept)
+        return Permits(self._permits(answer, places, known.now), answer.probe, kept, then)
 
     @retrying_transient
     def tell(self, news: News) -> None:

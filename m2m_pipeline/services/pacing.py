@@ -1,15 +1,14 @@
 """The account's budget as one process sees it: permits to call, handed out in order of asking."""
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from math import inf
 
 from m2m_pipeline.domain.budget.gate import Limits
 from m2m_pipeline.domain.budget.turns import Wait
+from m2m_pipeline.services.demands import Demands
 from m2m_pipeline.services.gatekeeper import (
     Ended,
     Gatekeeper,
@@ -28,17 +27,13 @@ REPORTS_OF_A_TURN = 4
 """The ends of calls are reported together: when a quarter of a turn has ended, or after a while. Each report holds up
 everybody who asks; at hundreds of calls/s they would be what the account is busy with."""
 
+SOON_SECONDS = 0.15
+"""Whoever asks for the next permits within this time, as a run that has an account to itself, reports with that."""
+
 SCARCE_SECONDS = 0.03
 ENDS_OF_A_TURN = 8
 """Where places are what is scarce, the next permits are asked for when an eighth of a turn has ended, or after a while.
 Asking for each place costs more than it brings; asking for all at once has the carrier and us wait for each other."""
-
-
-@dataclass(slots=True)
-class _Demand:
-    calls: int
-    probe: bool
-    granted: asyncio.Future[Sequence[Permit]]
 
 
 class Pacer:
@@ -49,8 +44,9 @@ class Pacer:
 
     def __init__(self, database: Database, account: str, limits: Limits, weight: int = 1) -> None:
         self.calls = 0  # made, and not yet taken by `take_calls`
+        self.making_ready = asyncio.Lock()  # of who makes a call ready to leave
         self._gatekeeper = Gatekeeper(database, account, limits, weight)
-        self._demands: deque[_Demand] = deque()
+        self._demands = Demands()
         self._places = Places()
         self._trouble_at = -inf  # nobody who was promised a place before waits for it any more
         self._free: list[int] = []
@@ -82,11 +78,15 @@ class Pacer:
 
         `probe`: the calls are reads, one of which may find out whether the carrier is back.
         """
-        demand = _Demand(calls, probe, asyncio.get_running_loop().create_future())
-        self._demands.append(demand)
+        granted = self._demands.add(calls, probe=probe)
         if self._server is None or self._server.done():
             self._server = asyncio.create_task(self._serve())
-        return await demand.granted
+        try:
+            return await granted
+        except asyncio.CancelledError:
+            if not granted.cancelled() and not granted.exception():
+                self._give_back_all(granted.result())
+            raise
 
     async def placed(self, permit: Permit) -> Permit:
         """The permit with its place; without one where none was vacated in time, or something has gone wrong since."""
@@ -130,8 +130,7 @@ class Pacer:
         """Report what has ended; permits that were never used are free at once. No call is in flight any more."""
         if self._server:
             self._server.cancel()
-        while self._demands:
-            _give(self._demands.popleft(), [])
+        self._demands.refuse()
         if self._asking:  # what it is being given now is free too
             await asyncio.gather(self._asking, return_exceptions=True)
         if self._reporter:
@@ -147,39 +146,43 @@ class Pacer:
         waited = False
         while self._demands:
             await self._places.promises_at_most(self._gatekeeper.turn // 2)
-            wanted = min(self._gatekeeper.turn, sum(demand.calls for demand in self._demands))
-            probe = any(demand.probe for demand in self._demands)
+            wanted = self._demands.calls
             try:
-                self._asking = asyncio.create_task(self._ask(wanted, probe=probe))
+                self._asking = asyncio.create_task(self._ask(wanted, probe=self._demands.probe))
                 answer = await asyncio.shield(self._asking)
             except Exception as error:  # noqa: BLE001 -- whoever waits gets it
-                while self._demands:
-                    if not (granted := self._demands.popleft().granted).done():
-                        granted.set_exception(error)
+                self._demands.refuse(error)
                 return
             if isinstance(answer, Permits):
-                self._hand_out(answer.permits, [one for one in self._demands if one.probe or not answer.probe])
+                self._give_back_all(self._demands.hand_out(answer.permits, to_probes=answer.probe))
                 waited = False
                 if len(answer.permits) < min(wanted, self._gatekeeper.turn) and not answer.probe:
                     await _is_set_within(self._some_free, SCARCE_SECONDS)  # here; others free places, too
+                elif answer.then:
+                    await self._wait(answer.then)
             elif answer.open_ and waited:
-                while self._demands:
-                    _give(self._demands.popleft(), [])
+                self._demands.refuse()
             else:
-                self._waits = True
-                await asyncio.sleep(answer.seconds)
-                self._waits = False
+                await self._wait(answer)
                 waited = answer.open_
 
-    async def _ask(self, calls: int, *, probe: bool) -> Permits | Wait:
+    async def _wait(self, wait: Wait) -> None:
+        """Come back when there is something to ask for."""
+        self._waits = wait.seconds > SOON_SECONDS
+        await asyncio.sleep(wait.seconds)
+        self._waits = False
+
+    async def _ask(self, wanted: int, *, probe: bool) -> Permits | Wait:
         """Ask, and note the places that come with the answer, whether or not anybody still waits for it."""
         places = self._places
+        calls = min(wanted, self._gatekeeper.turn)
         places.promise(calls)  # until the answer is there, no place is given away that it may build on
         needless = calls
         try:
             answer = await asyncio.to_thread(
                 self._gatekeeper.ask,
                 calls,
+                more=wanted - calls,
                 probe=probe,
                 held=len(places.held),
                 stale=places.stale(),
@@ -192,16 +195,9 @@ class Pacer:
             self._note_free(places.forgo(needless))
         return answer
 
-    def _hand_out(self, permits: Sequence[Permit], waiting: Sequence[_Demand]) -> None:
-        """Give permits to those who wait, the first first."""
-        for demand in waiting:
-            if not permits:
-                break
-            share, rest = permits[: demand.calls], permits[demand.calls :]
-            self._demands.remove(demand)
-            permits = rest if _give(demand, share) else permits
-        for unused in permits:
-            self.give_back(unused)
+    def _give_back_all(self, permits: Sequence[Permit]) -> None:
+        for permit in permits:
+            self.give_back(permit)
 
     def _note_free(self, places: Sequence[int]) -> None:
         """Tell the account of free places, and of how calls have ended, soon."""
@@ -240,11 +236,3 @@ async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
         async with asyncio.timeout(seconds):
             await event.wait()
     return event.is_set()
-
-
-def _give(demand: _Demand, permits: Sequence[Permit]) -> bool:
-    """Hand permits over; False where nobody waits for them any more."""
-    if demand.granted.done():
-        return False
-    demand.granted.set_result(permits)
-    return True

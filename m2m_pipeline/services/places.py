@@ -57,6 +57,11 @@ class Places:
                 return await waiting
         except TimeoutError:
             return None if waiting.cancelled() else waiting.result()
+        except asyncio.CancelledError:  # whoever waited forgoes its place: it must not have been given one
+            if not waiting.cancelled() and (place := waiting.result()) is not None:
+                self.promise(1)
+                self.vacate(place)
+            raise
 
     def vacate(self, place: int) -> Sequence[int]:
         """The call in the place has ended; the places that are free for the account then."""

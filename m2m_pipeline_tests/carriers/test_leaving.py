@@ -5,10 +5,15 @@ from collections.abc import Sequence
 
 import pytest
 
+from m2m_pipeline.carriers import session
 from m2m_pipeline.carriers.http import DEFAULT_TIMEOUTS, CarrierHttp, Fate, HttpAnswer, LostAnswer, NotSent, Timeouts
+from m2m_pipeline.domain.budget.turns import LATE_SECONDS
+from m2m_pipeline.services.departing import HEAD_START_SECONDS
 from m2m_pipeline_tests.carriers.wire import Wire, answers, silence
 
 WAIT_SECONDS = 5.0
+GATEWAYS_KEEP_SECONDS = 5.0
+"""How long common gateways keep an idle connection."""
 
 
 class NotNowError(Exception):
@@ -63,11 +68,23 @@ def test_a_new_connection_whose_call_stays_is_the_next_calls() -> None:
     assert asked == [(1, 0), (1, 0), (1, 1)]
 
 
-def test_a_used_connection_whose_call_stays_is_given_up() -> None:
+def test_a_connection_used_just_before_is_the_next_calls_where_a_call_stays() -> None:
+    """A process that is late loses many moments: it would be later still if each cost a connection, too."""
+    asked, _ = calls(False, True, True, False)
+
+    assert asked[-1] == (1, 2)
+
+
+def test_a_connection_used_longer_ago_is_given_up_where_a_call_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     """It was idle before the call: kept on, it could be idle for longer than the gateway keeps it."""
+    monkeypatch.setattr(session, "FRESH", 0.0)
     asked, _ = calls(False, True, False)
 
     assert asked[-1] == (2, 2)
+
+
+def test_an_idle_connection_is_closed_before_a_common_gateway_closes_it() -> None:
+    assert session.KEEP_ALIVE + session.FRESH + HEAD_START_SECONDS + LATE_SECONDS < GATEWAYS_KEEP_SECONDS
 
 
 def test_a_call_whose_connection_closes_while_it_waits_is_not_sent() -> None:

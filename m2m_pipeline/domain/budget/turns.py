@@ -110,6 +110,20 @@ def ask(gate: Gate, limits: Limits, asking: Asking, in_flight: int, now: float) 
     return replace(gate, next_call_at=next_call_at, waiting=waiting), Grant(calls, first_at, spacing, places)
 
 
+def ask_ahead(
+    gate: Gate, limits: Limits, asking: Asking, granted: Grant, in_flight: int, *, now: float
+) -> tuple[Gate, Wait | None]:
+    """Ask for the turn after the one just `granted`, too: as a question of its own it would nearly always have to wait.
+
+    None: it would not, or nothing more is asked for; the gate is as it was then.
+    """
+    if granted.probe or not asking.calls:
+        return gate, None
+    further = replace(asking, held=asking.held + granted.places)
+    decided, answer = ask(gate, limits, further, in_flight + granted.places, now)
+    return (decided, answer) if isinstance(answer, Wait) else (gate, None)
+
+
 def _ask_while_open(
     gate: Gate, limits: Limits, in_flight: int, now: float, *, probe: bool
 ) -> tuple[Gate, Grant | Wait]:

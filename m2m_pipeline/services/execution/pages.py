@@ -60,7 +60,7 @@ async def _confirm_since(bench: Workbench, sightings: Sightings, since: datetime
         pages = range(page, page + min(max(wanted, fruitless // 2), len(left) - fruitless))
         answers = await asyncio.gather(*(carrier.list_devices(since, number) for number in pages))
         read = [answer for answer in answers if isinstance(answer, DevicePage)]
-        shown = [_take_shown(bench, answer, left) for answer in read]
+        shown = [await _take_shown(bench, answer, left) for answer in read]
         await sightings.note(read)
         if not left or any(isinstance(answer, Refused | Unreachable) or answer.last for answer in answers):
             return
@@ -72,8 +72,9 @@ async def _confirm_since(bench: Workbench, sightings: Sightings, since: datetime
         wanted = min(ceil(len(left) * pages_each), MOST_MORE * page)
 
 
-def _take_shown(bench: Workbench, page: DevicePage, left: dict[str, DeviceWork]) -> int:
+async def _take_shown(bench: Workbench, page: DevicePage, left: dict[str, DeviceWork]) -> int:
     """Take those of `left` that a page shows on their new plan; how many these are."""
+    await asyncio.sleep(0)  # calls that are due go first: many pages at once make them late
     before = len(left)
     for reading in page.devices:
         device = left.get(reading.iccid)

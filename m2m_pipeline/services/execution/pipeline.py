@@ -147,7 +147,8 @@ def _spare_what_is_loaded() -> None:
     """Keep the garbage collector from walking through all loaded modules again and again.
 
     Each time it does, for 0.1 to 0.4 s (measured), no call leaves: at 500 calls/s that is up to 200 of them.
-    And it walks more seldom: what the calls in flight hold is no garbage, and soon gone without it.
+    And it walks seldom: what batches and calls in flight hold is no garbage, and soon gone without it. A walk through
+    10,000 young objects takes 10 to 20 ms (measured), every few seconds.
     """
     gc.freeze()
-    gc.set_threshold(10_000, 10, 100)
+    gc.set_threshold(50_000, 10, 20)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 
 from m2m_pipeline.domain.budget.gate import Gate, Limits
-from m2m_pipeline.domain.budget.turns import Asking, Grant, Wait, ask
+from m2m_pipeline.domain.budget.turns import Asking, Grant, Wait, ask, ask_ahead
 
 
 @dataclass
@@ -39,11 +39,13 @@ class Account:
             places = {run: [end for end in ends if end > self.now] for run, ends in places.items()}
             own = places[name]
             asking = Asking(name, self.groups[name], held=len(own), weight=self.weights.get(name, 1))
-            self.gate, answer = ask(self.gate, self.limits, asking, sum(map(len, places.values())), self.now)
-            back_at = self.now + 0.005
-            if isinstance(answer, Wait):
-                back_at = self.now + answer.seconds + rng.uniform(0, 0.01)
-            else:
+            in_flight = sum(map(len, places.values()))
+            self.gate, answer = ask(self.gate, self.limits, asking, in_flight, self.now)
+            wait = answer
+            if isinstance(answer, Grant):
+                self.gate, wait = ask_ahead(self.gate, self.limits, asking, answer, in_flight, now=self.now)
+            back_at = self.now + (wait.seconds + rng.uniform(0, 0.01) if isinstance(wait, Wait) else 0.005)
+            if isinstance(answer, Grant):
                 for call in range(answer.calls):
                     moment = answer.first_at + call * answer.spacing
                     if call >= answer.places:  # it follows in the place of the run that is free first

@@ -1,5 +1,6 @@
 """No more calls than the account allows, all of them used, and shared: whose turn it is."""
 
+from dataclasses import replace
 from math import ceil
 
 import pytest
@@ -8,7 +9,16 @@ from hypothesis import strategies as st
 
 from m2m_pipeline.domain.budget.adaptation import throttled
 from m2m_pipeline.domain.budget.gate import Gate, Limits
-from m2m_pipeline.domain.budget.turns import AHEAD_SECONDS, GRACE_SECONDS, LEAD_SECONDS, Asking, Grant, Wait, ask
+from m2m_pipeline.domain.budget.turns import (
+    AHEAD_SECONDS,
+    GRACE_SECONDS,
+    LEAD_SECONDS,
+    Asking,
+    Grant,
+    Wait,
+    ask,
+    ask_ahead,
+)
 from m2m_pipeline_tests.domain.budget.account import LIMITS, Account, calls_in_any_second, grants
 
 
@@ -76,6 +86,32 @@ def test_a_run_that_does_not_come_back_for_the_rest_of_its_turns_costs_the_other
     assert isinstance(waits, Wait)
     assert isinstance(passes, Grant)
     assert passes.first_at == pytest.approx(due)
+
+
+def test_who_asks_ahead_has_its_turn_before_those_who_ask_later() -> None:
+    limits, now = Limits(50.0, 50), 1000.0
+    one, other = Asking("one", 5), Asking("other", 5)
+    gate, granted = ask(Gate(), limits, one, 0, now)
+    assert isinstance(granted, Grant)
+    gate = replace(gate, next_call_at=gate.next_call_at + AHEAD_SECONDS)  # others have been granted as much
+    gate, wait = ask_ahead(gate, limits, one, granted, 0, now=now)
+    gate, longer = ask(gate, limits, other, granted.places, now)
+
+    assert isinstance(wait, Wait)
+    assert isinstance(longer, Wait)
+    assert longer.seconds == pytest.approx(wait.seconds + 5 * granted.spacing)
+    gate, first = ask(gate, limits, other, granted.places, now + wait.seconds)
+    assert isinstance(first, Wait)
+    _, second = ask(gate, limits, one, granted.places, now + wait.seconds)
+    assert isinstance(second, Grant)
+
+
+def test_who_asks_ahead_where_more_could_be_had_at_once_takes_nothing() -> None:
+    limits, asking = Limits(50.0, 50), Asking("one", 5)
+    gate, granted = ask(Gate(), limits, asking, 0, 1000.0)
+    assert isinstance(granted, Grant)
+
+    assert ask_ahead(gate, limits, asking, granted, 0, now=1000.0) == (gate, None)
 
 
 def test_a_run_that_died_in_the_queue_does_not_hold_the_others_up() -> None:
