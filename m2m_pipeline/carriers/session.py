@@ -3,9 +3,10 @@
 import os
 import ssl
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from math import inf
+from types import CoroutineType
 from typing import ClassVar
 from weakref import WeakKeyDictionary
 
@@ -26,11 +27,6 @@ FRESH = 0.5
 """Seconds since its last request left: a connection that was used no longer ago is the next call's, too, where a call
 took it and then stayed here. It counts as used just now, so it can be idle for so much longer than `KEEP_ALIVE`."""
 
-LEAVES_WITHIN = 1.0
-"""Seconds from the making of a request to its leaving; later it stays here. Who allowed the call has looked at the
-lease just before, and two thirds of the shortest (2 s) are more than this."""
-
-
 _DEPART: ContextVar[Leave] = ContextVar("_DEPART")
 
 
@@ -48,14 +44,9 @@ def departing(word: Leave) -> Generator[None]:
 
 
 class _PromptRequest(aiohttp.ClientRequest):
-    """Waits on its connection for the word to leave; then it leaves at once or not at all.
-
-    Before Python 3.12, aiohttp writes a request that has a body in the event loop's next turn. A process that is
-    stopped between the two turns, or with its machine, may wake up when its lease is another's, and would still write.
-    """
+    """Waits on its connection for the word to leave; then it leaves at once or not at all."""
 
     used: ClassVar[WeakKeyDictionary[ResponseHandler, float]]  # when each of the session's connections was used last
-    _made_at: float
 
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         connection = conn.protocol
@@ -69,16 +60,26 @@ class _PromptRequest(aiohttp.ClientRequest):
             raise
         if not connection.is_connected():
             raise httpx.ConnectError("the connection was closed before the request left")
-        self.used[connection] = self._made_at = clock.now()
+        self.used[connection] = clock.now()
         return await super().send(conn)
 
-    async def write_bytes(
+    def write_bytes(
         self, writer: AbstractStreamWriter, conn: aiohttp.connector.Connection, content_length: int | None = None
-    ) -> None:
-        if conn.protocol is not None and clock.now() - self._made_at > LEAVES_WITHIN:
-            conn.protocol.set_exception(httpx.ConnectError("this process was held up before the request left"))
-        else:
-            await super().write_bytes(writer, conn, content_length)
+    ) -> "CoroutineType[object, object, None]":
+        """Write when this is called, and not when what it returns is awaited.
+
+        Before Python 3.12, aiohttp awaits that in the event loop's next turn. Many calls may be before it there, and a
+        process that is stopped between the two turns, or with its machine, would write when its lease is another's.
+        """
+        writing = super().write_bytes(writer, conn, content_length)
+        with suppress(StopIteration):
+            writing.send(None)
+            raise AssertionError("it waits: larger than what a connection takes at once")
+        return _nothing()
+
+
+async def _nothing() -> None:
+    """What is left to be done of a request that is written."""
 
 
 async def _single_attempt(request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:

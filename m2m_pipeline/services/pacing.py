@@ -143,16 +143,18 @@ class Pacer:
 
     async def _serve(self) -> None:
         """Ask for everybody who waits here, as one: the account sees one run, and one transaction at a time."""
+        try:
+            await self._serve_all()
+        except Exception as error:  # noqa: BLE001 -- whoever waits gets it
+            self._demands.refuse(error)
+
+    async def _serve_all(self) -> None:
         waited = False
         while self._demands:
             await self._places.promises_at_most(self._gatekeeper.turn // 2)
             wanted = self._demands.calls
-            try:
-                self._asking = asyncio.create_task(self._ask(wanted, probe=self._demands.probe))
-                answer = await asyncio.shield(self._asking)
-            except Exception as error:  # noqa: BLE001 -- whoever waits gets it
-                self._demands.refuse(error)
-                return
+            self._asking = asyncio.create_task(self._ask(wanted, probe=self._demands.probe))
+            answer = await asyncio.shield(self._asking)
             if isinstance(answer, Permits):
                 self._give_back_all(self._demands.hand_out(answer.permits, to_probes=answer.probe))
                 waited = False

@@ -3,8 +3,6 @@
 import asyncio
 import gzip
 import socket
-import sys
-import time
 
 import pytest
 
@@ -17,7 +15,6 @@ from m2m_pipeline.carriers.http import (
     NotSent,
     Timeouts,
 )
-from m2m_pipeline.carriers.session import LEAVES_WITHIN
 from m2m_pipeline_tests.carriers.wire import (
     Reply,
     Wire,
@@ -195,36 +192,3 @@ def test_the_request_is_json_signed_in_and_says_who_asks() -> None:
     assert request.headers["content-type"] == "application/json"
     assert request.headers["accept-encoding"] == "identity"
     assert request.headers["user-agent"].startswith("m2m-pipeline/")
-
-
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="aiohttp writes in the turn that makes the request")
-@pytest.mark.parametrize("suspended", [False, True], ids=["the process was stopped", "the machine was suspended"])
-def test_a_request_that_was_made_before_a_standstill_and_not_written_never_leaves(
-    monkeypatch: pytest.MonkeyPatch, suspended: bool
-) -> None:
-    """Another attempt may own the device by then. The next turn of the event loop takes as long as the standstill."""
-    read = time.clock_gettime
-
-    def after_it(clock: int) -> float:
-        return read(clock) + 1.1 * LEAVES_WITHIN * (clock in {time.CLOCK_BOOTTIME, time.CLOCK_REALTIME})
-
-    def stand_still() -> None:
-        if suspended:
-            monkeypatch.setattr(time, "clock_gettime", after_it)
-        else:
-            time.sleep(1.1 * LEAVES_WITHIN)
-
-    async def run() -> tuple[list[Fate], int]:
-        async with Wire(answers(200)) as wire:
-            http = CarrierHttp(wire.url, "Basic c2VjcmV0", 1, DEFAULT_TIMEOUTS)
-            before = await http.call("PUT", "/devices/1", json=BODY)
-            asyncio.get_running_loop().call_soon(stand_still)
-            held_up = await http.call("PUT", "/devices/2", json=BODY)
-            await http.close()
-            return [before, held_up], len(wire.requests)
-
-    (before, held_up), arrived = asyncio.run(run())
-
-    assert isinstance(before, HttpAnswer)
-    assert held_up == NotSent("this process was held up before the request left")
-    assert arrived == 1

@@ -1,6 +1,7 @@
 """The word to leave: a call waits for it on a connection that stands already, and leaves at once or not at all."""
 
 import asyncio
+import socket
 from collections.abc import Sequence
 
 import pytest
@@ -85,6 +86,37 @@ def test_a_connection_used_longer_ago_is_given_up_where_a_call_stays(monkeypatch
 
 def test_an_idle_connection_is_closed_before_a_common_gateway_closes_it() -> None:
     assert session.KEEP_ALIVE + session.FRESH + HEAD_START_SECONDS + LATE_SECONDS < GATEWAYS_KEEP_SECONDS
+
+
+def test_a_call_is_written_in_the_turn_of_the_event_loop_in_which_it_may_leave() -> None:
+    """Between two turns the process may be held up for long: another attempt may own the device by then."""
+
+    async def run() -> bytes:
+        loop = asyncio.get_running_loop()
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            arrived: asyncio.Future[bytes] = loop.create_future()
+
+            async def leave() -> None:
+                peer, _ = server.accept()
+                loop.call_soon(look, peer)
+
+            def look(peer: socket.socket) -> None:
+                with peer:
+                    peer.setblocking(False)
+                    try:
+                        arrived.set_result(peer.recv(4096))
+                    except BlockingIOError:
+                        arrived.set_result(b"")
+
+            http = CarrierHttp(f"http://127.0.0.1:{server.getsockname()[1]}", "Basic c2VjcmV0", 1, DEFAULT_TIMEOUTS)
+            assert isinstance(await http.call("PUT", "/devices/1", json='{"a":1}', leave=leave), LostAnswer)
+            await http.close()
+            return await arrived
+
+    head, _, body = asyncio.run(run()).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"PUT /devices/1 HTTP/1.1\r\n")
+    assert body == b'{"a":1}'
 
 
 def test_a_call_whose_connection_closes_while_it_waits_is_not_sent() -> None:
