@@ -54,7 +54,7 @@ class _PromptRequest(aiohttp.ClientRequest):
         try:
             await _DEPART.get()()
         except Exception:
-            # The next call finds the connection standing. One that was idle for long would count as used just now.
+            # The next call finds a new connection standing. One that was idle for long would count as used just now.
             if clock.now() - self.used.get(connection, inf) < FRESH:
                 conn.release()
             raise

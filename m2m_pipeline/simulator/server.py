@@ -28,7 +28,7 @@ _IDLE_S = 75
 def run(settings: SimulatorSettings) -> None:
     """Build the world, listen, announce the address on stdout, serve until SIGINT or SIGTERM."""
     # A full collection walks through every device and every call of the ledger: for 0.1 s nobody is answered, and calls
-    # that came evenly would be recorded as a crowd. So they would be, fewer, where it walks through 7,000 for 10 ms.
+    # that came evenly would be recorded as a crowd. What the ledger keeps is young once: it is walked in small parts.
     gc.set_threshold(200, 5, 1_000_000)
     low_ms, high_ms = settings.latency_ms
     simulation = Simulation(_world(settings), Latency(low_ms=low_ms, high_ms=high_ms), settings.seed)
