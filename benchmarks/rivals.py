@@ -111,6 +111,13 @@ def run_peer(stand: Stand, module: str, devices: int) -> Ran:
     return Ran(devices, summary.calls, cost)
 
 
+def run_bare_steps(stand: Stand) -> Cost:
+    """A Dagster run of as many steps as ours has for one batch, with nothing in them."""
+    with stand.child("benchmarks.peers.bare_steps", "", stand.databases()) as child:
+        (cost,) = stand.cost([child.await_ready()], ["go"], _PATIENCE)
+    return cost
+
+
 def _outcome_rows(task: Task) -> int:
     ((count,),) = rows(task.database_url, "SELECT count(*) FROM outcome WHERE http_status = 200")
     assert isinstance(count, int)
