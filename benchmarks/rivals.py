@@ -113,7 +113,7 @@ def run_peer(stand: Stand, module: str, devices: int) -> Ran:
 
 def run_bare_steps(stand: Stand) -> Cost:
     """A Dagster run of as many steps as ours has for one batch, with nothing in them."""
-    with stand.child("benchmarks.peers.bare_steps", "", stand.databases()) as child:
+    with stand.child("benchmarks.bare_steps", "", stand.databases()) as child:
         (cost,) = stand.cost([child.await_ready()], ["go"], _PATIENCE)
     return cost
 

@@ -208,6 +208,10 @@ class World:
         self.drive(first)
         return bulk_change_id
 
+    def no_call_counts(self) -> bool:
+        """Whether all calls are over, those too that were given up and that the carrier may have been at since."""
+        return not self.sql("SELECT 1 FROM m2m.carrier_call WHERE ends_at >= extract(epoch FROM clock_timestamp())")
+
     def settle(self, passes: int = 3) -> int:
         """Reconciliation as its schedule runs it, until nothing is unknown; how many devices still are."""
         unknown = 0

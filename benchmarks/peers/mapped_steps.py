@@ -1,12 +1,13 @@
 """The obvious Dagster job: two mapped steps a device, in one process."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 import dagster as dg
 import httpx
 import psycopg
 
+from benchmarks.dagster_runs import runs_of
 from benchmarks.fleet import iccids
 from benchmarks.peers.task import BODY, INSERT, TIMEOUT_SECONDS, Task, headers, path
 from benchmarks.protocol import Worker
@@ -66,15 +67,9 @@ def job() -> dg.JobDefinition:
 
 
 def prepare(argument: str) -> Worker:
-    """Dagster's storage is there; the order is the word to begin."""
+    """Dagster's storage is there."""
     os.environ[_ARGUMENT] = argument
-    instance = dg.DagsterInstance.get()
-
-    def work(_: str) -> Mapping[str, str]:
-        result = dg.execute_job(dg.reconstructable(job), instance=instance, raise_on_error=True)
-        return {"run_id": result.run_id}
-
-    return work
+    return runs_of(job)
 
 
 def _task() -> Task:

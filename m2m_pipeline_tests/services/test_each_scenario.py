@@ -75,8 +75,8 @@ def test_a_trouble_alone_leaves_no_device_without_its_truthful_end(make_world: M
     world.control.stop_all()
 
     assert struck
-    # The breaker may be open, and lets nobody try before the calls that were given up last must be over.
-    wait_until(lambda: world.settle() == 0, "reconciliation has settled all")
+    wait_until(world.no_call_counts, "no call is under way: until then, an open breaker lets nobody try")
+    assert world.settle() == 0
     evidence = world.evidence(bulk_change_id)
     assert "UNCONFIRMED" not in evidence.statuses().values()
     check_all(evidence)

@@ -89,8 +89,8 @@ def run_through(world: World, mix: Sequence[Rule], batch_size: int) -> Evidence:
         lambda: later <= {change.iccid for change in world.control.changes()}, "the carrier has made what it accepted"
     )
     world.control.stop_all()
-    # The breaker may be open, and lets nobody try before the calls that were given up last must be over.
-    wait_until(lambda: world.settle() == 0, "reconciliation has settled all")
+    wait_until(world.no_call_counts, "no call is under way: until then, an open breaker lets nobody try")
+    assert world.settle() == 0
     return world.evidence(bulk_change_id)
 
 

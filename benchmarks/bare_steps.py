@@ -1,9 +1,10 @@
 """The steps of our job with nothing in them: what Dagster itself takes, whatever the steps do."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from benchmarks.dagster_runs import runs_of
 from benchmarks.protocol import Worker
 
 
@@ -45,11 +46,5 @@ def job() -> dg.JobDefinition:
 
 
 def prepare(_: str) -> Worker:
-    """Dagster's storage is there; the order is the word to begin."""
-    instance = dg.DagsterInstance.get()
-
-    def work(_: str) -> Mapping[str, str]:
-        result = dg.execute_job(dg.reconstructable(job), instance=instance, raise_on_error=True)
-        return {"run_id": result.run_id}
-
-    return work
+    """Dagster's storage is there."""
+    return runs_of(job)
